@@ -1,0 +1,30 @@
+# Each target does all the set-up it needs, on a machine with Python 3.11 and Java 17.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: install demo test lint
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "dualset: Python 3.11 is needed and $(PYTHON) was not found; install it or set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "dualset: Python 3.11 is needed, $(PYTHON) is another version; set PYTHON=..." >&2; exit 1; }
+	@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; "$$java" -version 2>&1 | grep -q 'version "17' || { echo "dualset: Java 17 is needed; install it or set JAVA_HOME" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	# Compiled once here: every Spark worker would otherwise compile torch and all else at each start.
+	$(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m jobs.install_jars
+	touch $(STAMP)
+
+demo: install
+	$(BIN)/dualset demo --root runs/demo
+
+lint: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+test: install lint
+	$(BIN)/python -m pytest

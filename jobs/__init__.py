@@ -1,0 +1,1 @@
+"""Spark jobs, a module a stage, and the command line over them."""

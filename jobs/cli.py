@@ -1,0 +1,221 @@
+"""The command line. Each command is a function of ``jobs`` with its options; spark-submit runs the same ones."""
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from jobs.settings import SettingsError, load_settings
+from jobs.sources import COMMON, SOURCES, SourceError, records, source_error, source_name
+
+if TYPE_CHECKING:
+    from jobs.stream import Run
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn an image-caption data set into its power set, on Spark and Delta.",
+)
+ingest_app = typer.Typer(no_args_is_help=True, help="Read a source into the tables; run again to take what arrived since.")
+app.add_typer(ingest_app, name="ingest")
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+Root = Annotated[str, typer.Option(help="folder of the tables and checkpoints; any path that Spark can write")]
+Profile = Annotated[str, typer.Option(help="embedded, photos, gpu, or a YAML file")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="a setting as a.b=c; may be given again")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every expected failure is one line on stderr and exit code 1."""
+    from jobs.chain import StageError
+    from jobs.session import EnvironmentProblem
+    from jobs.tables import TableError
+
+    try:
+        app(args=None if arguments is None else [*arguments, *sys.argv[1:]])
+    except (SettingsError, StageError, TableError, SourceError, EnvironmentProblem) as problem:
+        err.print(f"dualset: {problem}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+
+
+def run_stage(name: str) -> None:
+    """Entry of ``jobs/<stage>.py`` under spark-submit: that one stage, with the options of ``run``."""
+    main(["run", "--stages", name])
+
+
+def open_run(root: str, profile: str, overrides: list[str] | None) -> "Run":
+    """Settings, session, store and progress lines of one invocation."""
+    from jobs.session import open_session
+    from jobs.stream import Run
+    from jobs.tables import Store
+
+    settings = load_settings(profile, overrides or ())
+    spark = open_session(settings)
+    return Run(Store.of(spark, absolute(root), settings), settings, report=_print_batch)
+
+
+def absolute(path: str) -> str:
+    """Local paths made absolute: Spark's workers may run elsewhere. URIs stay as they are."""
+    return path if "://" in path or path.startswith("dbfs:") else str(Path(path).resolve())
+
+
+def _ingest(kind: str, options: dict[str, Any], root: str, profile: str, overrides: list[str] | None) -> None:
+    from pyspark.errors import PySparkException
+
+    from jobs import ingest
+    from jobs.stream import finish, start
+
+    run = open_run(root, profile, overrides)
+    try:
+        count = ingest.add(run, records(run.store.spark, kind, options, run.settings.ingest))
+    except PySparkException as problem:
+        raise source_error(problem) or problem from None
+    out.print(f"{count} new records from {source_name(kind, options)}", highlight=False)
+    finish(start(ingest.STAGE, run), ingest.STAGE)
+    out.print(f"tables: {run.store.root}/tables    next: dualset run --root {run.store.root}", highlight=False)
+
+
+def _add_source_command(kind: str, module: ModuleType) -> None:
+    """One ``dualset ingest KIND``: the source's own options, then those of every source."""
+
+    def command(**options: Any) -> None:
+        _ingest(kind, options, options.pop("root"), options.pop("profile"), options.pop("set_"))
+
+    def option(name: str, text: str, annotation: Any = str, default: Any = None) -> inspect.Parameter:
+        given = inspect.Parameter.empty if name in (*module.REQUIRED, "root") else default
+        annotated = Annotated[annotation, typer.Option(help=text)] if text else annotation
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=given, annotation=annotated)
+
+    parameters = [
+        *(option(name, text, str | None) for name, text in {**module.OPTIONS, **COMMON}.items()),
+        option("root", "", Root),
+        option("profile", "", Profile, "photos"),
+        option("set_", "", Set),
+    ]
+    command.__signature__ = inspect.Signature(sorted(parameters, key=lambda p: p.default is not p.empty))  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    ingest_app.command(kind, help=(module.__doc__ or kind).splitlines()[0])(command)
+
+
+for _kind, _module in SOURCES.items():
+    _add_source_command(_kind, _module)
+
+
+@app.command()
+def run(
+    root: Root,
+    profile: Profile = "photos",
+    set_: Set = None,
+    stages: Annotated[str, typer.Option(help="comma-separated; the default is the whole chain")] = "",
+    continuous: Annotated[bool, typer.Option("--continuous", help="go round the chain until interrupted")] = False,
+    fresh: Annotated[str, typer.Option(help="drop this stage's table and all later ones first")] = "",
+) -> None:
+    """Run the chain over everything that has arrived: ingest, extract, segment, plan, rewrite, inpaint, recheck, score."""
+    from jobs.chain import NAMES, fresh_from, run_chain, run_continuously
+
+    this = open_run(root, profile, set_)
+    names = [name.strip() for name in stages.split(",") if name.strip()] or list(NAMES)
+    out.print(f"run {this.run_id}: {', '.join(names)}", highlight=False)
+    out.print(this.settings.model_dump_json(exclude_defaults=True), highlight=False, markup=False)
+    if fresh:
+        fresh_from(this, fresh)
+    (run_continuously if continuous else run_chain)(this, names)
+    out.print(f"tables: {this.store.root}/tables    look: dualset status --root {this.store.root}")
+
+
+@app.command()
+def retry(
+    root: Root,
+    status: Annotated[str, typer.Option(help="the status to try again, such as model_error")],
+    stages: Annotated[str, typer.Option(help="comma-separated; the default is all")] = "",
+    profile: Profile = "photos",
+    set_: Set = None,
+) -> None:
+    """Try again the rows that ended with a status; then run the chain to let them go on."""
+    from jobs.chain import NAMES
+    from jobs.chain import retry as retry_rows
+
+    this = open_run(root, profile, set_)
+    names = [name.strip() for name in stages.split(",") if name.strip()] or list(NAMES)
+    for stage, count in retry_rows(this, status, names).items():
+        out.print(f"{stage}: {count} rows tried again")
+
+
+@app.command()
+def status(root: Root, profile: Profile = "photos", set_: Set = None) -> None:
+    """Rows, failures and backlog of each stage."""
+    from jobs.status import stage_status
+
+    this = open_run(root, profile, set_)
+    grid = Grid("stage", "table", "rows", "ok", "not ok", "waiting", "seconds", "micro-batches")
+    for row in stage_status(this.store):
+        grid.add_row(*(str(value) for value in row))
+    out.print(grid)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="over the tables and views: see SHOW VIEWS")],
+    root: Root,
+    profile: Profile = "photos",
+    set_: Set = None,
+    limit: Annotated[int, typer.Option(help="rows printed at most")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Run SQL over the tables and views."""
+    from pyspark.errors import PySparkException
+
+    from jobs.stream import StageError
+    from jobs.views import create_views
+
+    this = open_run(root, profile, set_)
+    create_views(this.store, this.settings)
+    try:
+        rows = this.store.spark.sql(query)
+        found = rows.limit(limit).collect()
+    except PySparkException as problem:
+        raise StageError(str(problem).splitlines()[0]) from problem
+    if as_json:
+        for row in found:
+            sys.stdout.write(json.dumps(row.asDict(recursive=True), default=_jsonable) + "\n")
+        return
+    grid = Grid(*rows.columns)
+    for row in found:
+        grid.add_row(*(_shown(value) for value in row))
+    out.print(grid)
+
+
+@app.command()
+def settings(profile: Profile = "photos", set_: Set = None) -> None:
+    """Print every setting with its value; nothing is run."""
+    sys.stdout.write(load_settings(profile, set_ or ()).model_dump_json(indent=2) + "\n")
+
+
+def _print_batch(stage: str, row: dict[str, Any]) -> None:
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(row["rows"].items())) or "nothing"
+    out.print(
+        f"  {stage:<8} batch {row['batch_id']}: {row['rows_in']} in, {counts}, {row['wall_seconds']:.1f} s",
+        highlight=False,
+    )
+
+
+def _jsonable(value: object) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else str(value)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (bytes, bytearray)):
+        return f"<{len(value)} bytes>"
+    text = str(value)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+if __name__ == "__main__":
+    main()

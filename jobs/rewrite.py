@@ -1,0 +1,63 @@
+"""rewrite: the captions of a family for every subset of what they name. ``families`` -> ``dual_texts``, one row a record.
+
+spark-submit --properties-file conf/spark-defaults.conf jobs/rewrite.py --root R
+"""
+
+from typing import TYPE_CHECKING
+
+from jobs.schemas import TEXT
+from jobs.stream import Batch, Stage
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+ROWS_A_CALL = 16  # records given to the rewriter at a time: some 80 captions, 300 texts
+
+
+def transform(batch: Batch) -> "DataFrame":
+    """Families in, texts out: 2^c - 1 for a caption that names c of the components, of any status."""
+    from pyspark.sql import functions as F
+
+    from udfs.factory import model_udf
+
+    rewrite = model_udf("udfs.rewriter:Rewriter", batch.settings, f"texts ARRAY<{TEXT}>", ROWS_A_CALL)
+    families = batch.rows.select(
+        "ingest_batch",
+        "record_id",
+        "components",
+        F.col("captions").alias("namings"),
+    )
+    parsed = batch.lookup("components").select("record_id", F.col("captions").alias("parsed"))
+    images = batch.lookup("images").select("record_id", F.col("captions").alias("texts"))
+    requests = families.join(F.broadcast(parsed), on="record_id", how="inner").join(
+        F.broadcast(images), on="record_id", how="inner"
+    )
+    labels = F.expr("transform(components, c -> c.label)").alias("labels")
+    return (
+        requests.select("ingest_batch", "record_id", labels, F.expr(CAPTIONS).alias("captions"))
+        # Also keeps Spark from merging the lambdas above into the model's arguments, where it cannot run them.
+        .repartition(batch.partitions, "record_id")
+        .sortWithinPartitions("record_id")
+        .select("ingest_batch", "record_id", rewrite(F.struct("labels", "captions")).alias("made"))
+        .select("ingest_batch", "record_id", "made.*")
+    )
+
+
+# The three arrays hold the captions of a record in one order, that of the source. A mention learns its bit in the family:
+# that of its label's component, or of the component that carries it; -1 for none (array_position counts from 1, 0 is none).
+CAPTIONS = """
+transform(namings, (naming, i) -> struct(
+    naming.caption_id AS caption_id, texts[i].caption AS caption, naming.status AS status, naming.monotone AS monotone,
+    naming.names AS names, naming.may_name AS may_name,
+    transform(coalesce(parsed[i].components, array()), m -> struct(
+        m.phrase AS phrase, m.head AS head, m.label AS label, m.start AS start, m.end AS `end`, m.rank AS rank,
+        m.certain AS certain, cast(array_position(transform(components,
+            c -> c.label = m.label OR array_contains(c.carries, m.label)), true) AS INT) - 1 AS bit)) AS mentions))
+"""
+
+STAGE = Stage("rewrite", "families", "dual_texts", ("rewriter", "judge"), transform)
+
+if __name__ == "__main__":
+    from jobs.cli import run_stage
+
+    run_stage(STAGE.name)

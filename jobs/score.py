@@ -1,0 +1,109 @@
+"""score: how good is each dual image with the text that is exact for it? ``rechecks`` -> ``scores``.
+
+    spark-submit --properties-file conf/spark-defaults.conf jobs/score.py --root R --set embedder.model=ViT-B-32-quickgelu ...
+
+For a dual image with R removed and a caption that names C, the exact text is the caption without C & R (the caption itself where
+that is 0): one row an ok dual image and an ok caption.
+"""
+
+from typing import TYPE_CHECKING
+
+from jobs.policy import describe, reasons_sql
+from jobs.stream import Batch, Stage
+from jobs.truth import relation_sql
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+CLIP = ("clip_true", "clip_original", "clip_drop", "clip_image")
+
+
+def transform(batch: Batch) -> "DataFrame":
+    """Rechecked dual images in, scored pairs out. Only embeddings and scores, never pixels, leave the tasks that read them."""
+    from pyspark.sql import functions as F
+
+    from jobs import similarity
+
+    settings = batch.settings
+    pairs = batch.keep(_pairs(batch))
+    if settings.embedder.model:
+        scored = similarity.add_clip(batch, pairs)
+    else:
+        nothing = {name: F.lit(None).cast("double") for name in (*CLIP, "embed_seconds")}
+        scored = pairs.withColumns(nothing).withColumn("embed_status", F.lit(None).cast("string"))
+    scored = similarity.add_judge(batch, scored)
+    measured = {
+        "status": F.expr(STATUS),
+        "error": F.lit(None).cast("string"),
+        "model": F.lit(settings.embedder.model or None).cast("string"),
+        "model_version": F.lit(settings.embedder.checkpoint or None).cast("string"),
+        "device": F.lit(None).cast("string"),
+        "seconds": F.expr(SECONDS),
+        "policy": F.lit(describe(settings.policy, embedder=bool(settings.embedder.model))),
+    }
+    reasons = F.when(F.col("status") == "ok", F.expr(reasons_sql(settings.policy)))
+    return scored.withColumns(measured).withColumn("reject_reasons", reasons).withColumn("keep", F.expr(KEEP))
+
+
+def _pairs(batch: Batch) -> "DataFrame":
+    from pyspark.sql import functions as F
+
+    images = batch.lookup("images").select("record_id", F.col("captions").alias("written"))
+    families = batch.lookup("families").select("record_id", "components", "captions")
+    rewritten = batch.lookup("dual_texts").select("record_id", "texts")
+    facts = batch.lookup("dual_images").select("record_id", "subset", "removed", "edited_fraction", "seam")
+    captions = (
+        families.join(images, on="record_id", how="inner")
+        .join(rewritten, on="record_id", how="inner")
+        .select("record_id", F.expr(USABLE))
+    )
+    duals = batch.rows.select("ingest_batch", "record_id", "subset", "residual", "intruder")
+    return (
+        duals.join(facts, on=["record_id", "subset"], how="inner")
+        .join(captions, on="record_id", how="inner")
+        .withColumn("text_subset", F.expr("names & subset"))
+        .withColumn("text", F.expr(TEXT))
+        .select(*COLUMNS, *[F.expr(column) for column in DERIVED])
+    )
+
+
+# One row a usable caption: its own words, what it names, and its rewritten texts.
+USABLE = """inline(filter(transform(captions, (c, i) -> struct(
+    c.caption_id AS caption_id, c.status AS caption_status, c.names AS names, c.may_name AS may_name,
+    written[i].caption AS original, filter(texts, t -> t.caption_id = c.caption_id) AS texts)),
+    c -> c.caption_status IN ('ok', 'not_monotone')))"""
+
+# The exact text of the pair. An original caption is its own text; one that does not stay true when things go has no other.
+TEXT = """CASE
+    WHEN text_subset = 0 THEN struct(original AS caption, names AS mentions, may_name AS may_mention, 'original' AS rewriter,
+        true AS ok, cast(null AS DOUBLE) AS agreement, 'ok' AS status)
+    ELSE element_at(transform(filter(texts, t -> t.subset = text_subset), t -> struct(t.caption AS caption,
+        t.mentions AS mentions, t.may_mention AS may_mention, t.rewriter AS rewriter, t.status = 'ok' AS ok,
+        t.agreement AS agreement, t.status AS status)), 1) END"""
+
+COLUMNS = (
+    "ingest_batch", "record_id", "subset", "caption_id", "text_subset", "removed", "residual", "intruder",
+    "edited_fraction", "seam", "original", "caption_status", "names",
+)  # fmt: skip
+DERIVED = (
+    "text.caption AS caption",
+    "text.rewriter AS rewriter",
+    "text.mentions AS mentions",
+    "text.may_mention AS may_mention",
+    "text.ok AS text_ok",
+    "text.agreement AS text_agreement",
+    "text.status AS text_status",
+    f"{relation_sql('subset', 'names', 'text.mentions', 'text.may_mention')} AS relation",
+)
+STATUS = """CASE WHEN caption_status = 'not_monotone' AND subset <> 0 THEN 'not_monotone'
+    WHEN embed_status <> 'ok' THEN embed_status WHEN caption IS NULL THEN coalesce(text_status, 'no_text') ELSE 'ok' END"""
+KEEP = "status = 'ok' AND size(reject_reasons) = 0"
+SECONDS = """named_struct('load', cast(null AS DOUBLE), 'decode', cast(null AS DOUBLE), 'model', embed_seconds,
+    'encode', cast(null AS DOUBLE))"""
+
+STAGE = Stage("score", "rechecks", "scores", ("embedder", "judge.image_text"), transform)
+
+if __name__ == "__main__":
+    from jobs.cli import run_stage
+
+    run_stage(STAGE.name)

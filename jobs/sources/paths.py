@@ -1,0 +1,150 @@
+"""Paths of sources: local ones and fsspec URIs, checked on the driver and opened in workers.
+
+File names come from annotation files, which are data: ``locate`` is the only way from a name to a path.
+"""
+
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote
+
+from jobs.sources.record import SourceError, is_bad_text
+
+
+def absolute(path: str) -> str:
+    """``path`` as workers can use it: URIs as they are, local ones absolute; no slash at the end.
+
+    Raises:
+        SourceError: a chain of file systems (``zip://x::file``), into which names cannot be joined.
+    """
+    if "::" in path:
+        raise SourceError(f"{path}: chained file systems are not supported; unpack it first")
+    if re.match(r"[A-Za-z][\w+.-]+:/", path):  # s3://..., and Databricks' dbfs:/...
+        return path.rstrip("/")
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100  Path.absolute keeps "..", resolve follows links
+
+
+def require(path: str, what: str) -> str:
+    """Return ``path`` if something is there, a cheap look from the driver; else raise ``SourceError``
+    saying ``what`` is missing.
+    """
+    if path.startswith(("http://", "https://")):
+        return path  # a folder of a web server has no listing
+    try:
+        fs, inner = _file_system(path)
+        if fs.exists(inner):
+            return path
+    except OSError as problem:
+        raise SourceError(f"{what} {path} cannot be looked at: {problem}") from None
+    raise SourceError(f"{what} {path} does not exist")
+
+
+def expand(pattern: str, suffix: str) -> list[str]:
+    """The files a pattern names, sorted: a file, a folder's files with ``suffix``, a glob, or ``{000..012}``
+    as WebDataset writes it.
+
+    Raises:
+        SourceError: it names no file.
+    """
+    pattern = absolute(pattern)
+    if numbers := re.search(r"\{(\d+)\.\.(\d+)\}", pattern):
+        first, last = numbers.groups()
+        count = range(int(first), int(last) + 1)
+        head, tail = pattern[: numbers.start()], pattern[numbers.end() :]
+        return [file for number in count for file in expand(f"{head}{number:0{len(first)}d}{tail}", suffix)]
+    try:
+        fs, inner = _file_system(pattern)
+        if fs.isfile(inner):
+            return [pattern]
+        found = fs.glob(f"{inner}/*{suffix}") if fs.isdir(inner) else fs.glob(inner)
+    except OSError as problem:
+        raise SourceError(f"{pattern} cannot be listed: {problem}") from None
+    if not found:
+        raise SourceError(f"{pattern} names no file")
+    scheme = pattern.partition("://")[0] + "://" if "://" in pattern else ""
+    return sorted(scheme + str(file) for file in found)
+
+
+def locate(root: str, name: str) -> str | None:
+    """The path of file ``name`` under folder ``root``; None if it is no file name or would leave the folder.
+
+    A full path or URI is taken if it begins with ``root``. Chains (``a::http://b``), ``..`` in any spelling,
+    absolute names and control characters are not.
+    """
+    inside = root.rstrip("/") + "/"
+    name = name.removeprefix(inside)
+    if not name.strip() or name.startswith(("/", "\\")) or "://" in name or "::" in name or is_bad_text(name):
+        return None
+    plain = unquote(name) if "://" in root else name  # web servers decode %2e%2e
+    if ".." in re.split(r"[/\\]", plain) or "\n" in name or name.endswith("/"):
+        return None
+    return inside + name
+
+
+def unsafe(name: str) -> str:
+    """What is said of a name that ``locate`` refused."""
+    return f"the file name {ascii(name)[:200]} is not inside the images folder"
+
+
+def open_binary(path: str) -> IO[bytes]:
+    """Open a local path or URI for seeking reads.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    try:
+        fs, inner = _file_system(path)
+        # Not fsspec.open: it takes [ and * in a file's name for a pattern.
+        opened: IO[bytes] = fs.open(inner, "rb")
+    except OSError as problem:
+        raise SourceError(f"{path} cannot be opened: {problem}") from None
+    return opened
+
+
+def open_text(path: str) -> IO[str]:
+    """Open as UTF-8 (a byte order mark is skipped) with line ends kept; bytes that are not UTF-8 become
+    lone surrogates.
+    """
+    return io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+
+
+def load_json(path: str) -> dict[str, Any]:
+    """Read a whole JSON object: the file must fit the worker's memory, several times over.
+
+    Raises:
+        SourceError: not UTF-8, not JSON, or not an object.
+    """
+    with open_binary(path) as file:
+        try:
+            tree = json.loads(file.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as problem:
+            raise SourceError(f"{path} is not JSON: {problem}") from None
+    if not isinstance(tree, dict):
+        raise SourceError(f"{path} must hold a JSON object, not a {type(tree).__name__}")
+    return tree
+
+
+def field(entry: Any, name: str, kinds: type | tuple[type, ...], where: str) -> Any:
+    """``entry[name]``, of one of ``kinds``; else a ``SourceError`` that begins with ``where``."""
+    if not isinstance(entry, dict):
+        raise SourceError(f"{where} must be an object, not a {type(entry).__name__}")
+    if name not in entry:
+        raise SourceError(f"{where} has no {name!r}")
+    value = entry[name]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise SourceError(f"{where}: {name!r} must be {wanted}, not {type(value).__name__}")
+    return value
+
+
+def _file_system(path: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        fs, inner = fsspec.core.url_to_fs(path)
+    except (ImportError, ValueError) as problem:  # a protocol that is unknown or not installed
+        raise SourceError(f"{path} cannot be opened: {problem}") from None
+    return fs, inner

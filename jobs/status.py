@@ -1,0 +1,41 @@
+"""What each stage has done, and what waits for it: ``dualset status``."""
+
+from jobs.chain import CHAIN
+from jobs.tables import Store
+
+
+def stage_status(store: Store) -> list[tuple[str, str, int, int, int, int, float, int]]:
+    """One row a stage: (stage, table, rows, ok, not ok, records waiting, wall seconds, micro-batches).
+
+    Waiting are records that are ok in the source and have no row in the target yet.
+    """
+    from pyspark.sql import functions as F
+
+    shown = []
+    for stage in CHAIN:
+        if not store.exists(stage.source):
+            shown.append((stage.name, stage.target, 0, 0, 0, 0, 0.0, 0))
+            continue
+        ready = store.read(stage.source).where(F.col("status") == "ok").select("record_id").distinct()
+        if not store.exists(stage.target):
+            shown.append((stage.name, stage.target, 0, 0, 0, ready.count(), 0.0, 0))
+            continue
+        target = store.read(stage.target)
+        row = target.agg(F.count("*").alias("rows"), F.count_if(F.col("status") == "ok").alias("ok")).first()
+        waiting = ready.join(target.select("record_id").distinct(), on="record_id", how="left_anti").count()
+        runs = store.read("runs").where(F.col("stage") == stage.name)
+        spent = runs.agg(F.round(F.coalesce(F.sum("wall_seconds"), F.lit(0.0)), 1).alias("s"), F.count("*").alias("n")).first()
+        assert row is not None and spent is not None, "an aggregate without groups has one row"
+        shown.append(
+            (
+                stage.name,
+                stage.target,
+                row["rows"],
+                row["ok"],
+                row["rows"] - row["ok"],
+                waiting,
+                spent["s"],
+                spent["n"],
+            )
+        )
+    return shown

@@ -1,0 +1,10 @@
+-- Every row of every table that is not ok, with the reason.
+SELECT 'records' AS table, record_id, cast(null AS INT) AS subset, cast(null AS STRING) AS caption_id, status, error, 0 AS attempt FROM {records} WHERE status <> 'ok'
+UNION ALL SELECT 'images', record_id, null, null, status, error, attempt FROM {images} WHERE status <> 'ok'
+UNION ALL SELECT 'components', record_id, null, null, status, error, attempt FROM {components} WHERE status <> 'ok'
+UNION ALL SELECT 'instances', record_id, null, null, status, error, attempt FROM {instances} WHERE status <> 'ok'
+UNION ALL SELECT 'families', record_id, null, null, status, error, attempt FROM {families} WHERE status <> 'ok'
+UNION ALL SELECT 'dual_texts', record_id, null, null, status, error, attempt FROM {dual_texts} WHERE status <> 'ok'
+UNION ALL SELECT 'dual_images', record_id, subset, null, status, error, attempt FROM {dual_images} WHERE status <> 'ok'
+UNION ALL SELECT 'rechecks', record_id, subset, null, status, error, attempt FROM {rechecks} WHERE status <> 'ok'
+UNION ALL SELECT 'scores', record_id, subset, caption_id, status, error, attempt FROM {scores} WHERE status <> 'ok'

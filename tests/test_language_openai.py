@@ -1,0 +1,115 @@
+"""The client of OpenAI-compatible endpoints, against a real server of that protocol on loopback."""
+
+import logging
+
+import pytest
+
+from jobs.settings import LanguageModel
+from tests.fake_openai_server import FakeOpenAIServer
+from udfs.language import load
+from udfs.language_openai import OpenAIModel
+from udfs.role import Failure
+
+KEY = "sk-secret-1234567890"
+
+
+def model_at(url: str, **settings: object) -> OpenAIModel:
+    tree = {"kind": "openai", "model": "served", "base_url": url, "max_retries": 0} | settings
+    model = load(LanguageModel.model_validate(tree), "cpu", "Be brief.", [("one", "1"), ("two", "2")])
+    assert isinstance(model, OpenAIModel)
+    return model
+
+
+def test_sends_the_prefix_and_the_message_and_returns_replies_in_order():
+    with FakeOpenAIServer(lambda messages: f" {messages[-1]['content']}! ") as server:
+        model = model_at(server.url, max_new_tokens=7)
+        assert model(["a", "b", "c"]) == ["a!", "b!", "c!"]
+    sent = next(body for body in server.requests if body["messages"][-1]["content"] == "b")
+    assert [(m["role"], m["content"]) for m in sent["messages"]] == [
+        ("system", "Be brief."),
+        *[("user", "one"), ("assistant", "1"), ("user", "two"), ("assistant", "2")],
+        ("user", "b"),
+    ]
+    assert (sent["model"], sent["temperature"], sent["seed"], sent["max_tokens"]) == ("served", 0, 0, 7)
+    assert (model.name, model.version) == ("served", "served")
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_tries_again_after_a_busy_or_broken_answer(status):
+    with FakeOpenAIServer(fail_first=2, fail_status=status) as server:
+        assert model_at(server.url, max_retries=2)(["hello"]) == ["hello"]
+    assert len(server.requests) == 3
+
+
+def test_one_call_that_fails_for_good_fails_its_own_row_only():
+    def reply(messages):
+        if messages[-1]["content"] == "bad":
+            raise RuntimeError  # the connection is dropped without an answer
+        return "fine"
+
+    with FakeOpenAIServer(reply) as server:
+        good, bad, other = model_at(server.url)(["good", "bad", "other"])
+    assert (good, other) == ("fine", "fine")
+    assert bad == Failure("model_error", "the endpoint cannot be reached")
+
+
+def test_a_slow_endpoint_is_a_failure_after_the_timeout():
+    with FakeOpenAIServer(delay_s=1.0) as server:
+        assert model_at(server.url, timeout_s=0.1)(["x"]) == [Failure("model_error", "the endpoint did not answer in time")]
+
+
+@pytest.mark.parametrize(
+    "garbage", ["<html>hi</html>", "{}", "[]", '{"choices": []}', '{"choices": [{"message": {"content": null}}]}', "null"]
+)
+def test_an_answer_of_another_kind_is_a_failure(garbage):
+    with FakeOpenAIServer(garbage=garbage) as server:
+        (result,) = model_at(server.url)(["x"])
+    assert isinstance(result, Failure), result
+    assert result.status == "model_error"
+    assert result.error.startswith("the endpoint's answer")
+
+
+def test_calls_in_flight_are_bounded():
+    with FakeOpenAIServer(delay_s=0.05) as server:
+        assert model_at(server.url, concurrency=3)([str(i) for i in range(12)]) == [str(i) for i in range(12)]
+    assert server.most_at_once == 3
+
+
+def test_an_option_that_the_endpoint_refuses_is_left_out_from_then_on():
+    with FakeOpenAIServer(refuse_option="max_tokens") as server:
+        model = model_at(server.url, concurrency=1)
+        assert model(["a", "b"]) == ["a", "b"]
+    assert ["max_tokens" in body for body in server.requests] == [True, False, False]
+    assert server.requests[-1]["max_completion_tokens"] == 64
+
+
+def test_the_key_comes_from_the_environment_and_goes_nowhere_else(monkeypatch, caplog):
+    monkeypatch.setenv("MY_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    with FakeOpenAIServer(key=KEY) as server:
+        assert model_at(server.url, api_key_env="MY_KEY")(["x"]) == ["x"]
+    assert server.authorizations == [f"Bearer {KEY}"]
+    with FakeOpenAIServer(fail_first=-1, fail_status=500) as server:  # the error quotes the whole header
+        (broken,) = model_at(server.url, api_key_env="MY_KEY")(["x"])
+    monkeypatch.setenv("MY_KEY", KEY[:-1])
+    with FakeOpenAIServer(key=KEY) as server:
+        (refused,) = model_at(server.url, api_key_env="MY_KEY")(["x"])
+    assert "***" in broken.error
+    assert refused == Failure("model_error", "the endpoint refused the key (HTTP 401)")
+    assert KEY[:-1] not in broken.error + caplog.text
+
+
+def test_without_a_key_only_an_endpoint_on_this_machine_is_called(monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with FakeOpenAIServer() as server:
+        assert model_at(server.url, api_key_env="NO_SUCH_KEY")(["x"]) == ["x"]
+    with pytest.raises(ValueError, match="NO_SUCH_KEY holds no key"):
+        model_at("https://models.example.com/v1", api_key_env="NO_SUCH_KEY")
+    with pytest.raises(ValueError, match="base_url"):
+        model_at("")
+
+
+def test_a_choice_is_the_first_word_of_the_reply():
+    with FakeOpenAIServer() as server:
+        chosen = model_at(server.url).choose(["Yes.", "no, it is not", "maybe", '"yes"', "nothing"], ("yes", "no"))
+    assert chosen == ["yes", "no", None, "yes", None]

@@ -1,0 +1,44 @@
+"""Versions of weights, and state dicts that cannot run code."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from udfs.weights import load_state_dict, version_of
+
+
+def test_the_version_follows_the_contents_not_the_place(tmp_path: Path) -> None:
+    for folder, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "w.bin").write_bytes(content)
+    one, same, other = (version_of(str(tmp_path / folder)) for folder in "abc")
+    assert one == same != other
+    assert version_of("org/one") != version_of("org/two")
+
+
+def test_safetensors_and_torch_files_give_the_same_state(tmp_path: Path) -> None:
+    state = {"w": torch.arange(3.0)}
+    save_file(state, tmp_path / "w.safetensors")
+    torch.save(state, tmp_path / "w.pt")
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "trained.pt")
+    for name in ("w.safetensors", "w.pt", "trained.pt"):
+        assert torch.equal(load_state_dict(str(tmp_path / name))["w"], state["w"])
+
+
+def test_a_file_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
+    class Touch:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"w": Touch()}, tmp_path / "evil.pt")
+    with pytest.raises(pickle.UnpicklingError):
+        load_state_dict(str(tmp_path / "evil.pt"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
+        load_state_dict("nowhere.pt")

@@ -1,0 +1,105 @@
+"""Filling holes with any inpainting pipeline of diffusers: Stable Diffusion, SDXL, Flux, Kandinsky, ...
+
+Weights are a local folder or a hub name, safetensors only; code that a repository may carry is never run.
+"""
+
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from jobs.settings import Inpainter
+from udfs.images import Rgb
+from udfs.lattice import Hole
+from udfs.weights import version_of
+
+
+class Diffusers:
+    """An inpainting pipeline on one device."""
+
+    def __init__(self, settings: Inpainter, device: str) -> None:
+        """Load ``settings.weights``.
+
+        Raises:
+            ValueError: no weights named, no inpainting pipeline, a size the model cannot take. OSError: no
+            safetensors there.
+        """
+        import torch
+        from diffusers import AutoPipelineForInpainting, DiffusionPipeline
+
+        if not settings.weights:
+            raise ValueError("inpainter.weights: the diffusers inpainter needs a folder or a hub name")
+        folder = Path(settings.weights)
+        if not folder.is_dir():
+            folder = Path(DiffusionPipeline.download(settings.weights, use_safetensors=True))
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        # A safety checker blackens what it suspects, and a black hole would pass for a fill. Nobody chooses
+        # these prompts.
+        unchecked: dict[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
+        options = {name: value for name, value in unchecked.items() if name in index}
+        pipeline = AutoPipelineForInpainting.from_pretrained(
+            str(folder), dtype=getattr(torch, settings.dtype), use_safetensors=True, **options
+        )
+        multiple = int(getattr(pipeline, "vae_scale_factor", 8))
+        if settings.size % multiple:
+            raise ValueError(f"inpainter.size: {settings.size} is no multiple of {multiple}, as this model needs")
+        pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = pipeline.to(device)
+        self._settings = settings
+        self.name = settings.weights if not Path(settings.weights).is_dir() else folder.name
+        self.version = version_of(str(folder))
+        self.batch_size = settings.batch_size
+
+    def __call__(self, holes: Sequence[Hole]) -> list[Rgb]:
+        """Fill the holes in one batch. Each has its own noise, from its seed, made on the CPU: the same on
+        any device.
+        """
+        import torch
+        from PIL import Image
+
+        side = self._settings.size
+        count = len(holes)
+        possible = {
+            "prompt": [self._settings.prompt] * count,
+            "negative_prompt": [self._settings.negative_prompt] * count,
+            "image": [Image.fromarray(_square(hole.rgb, side)) for hole in holes],
+            "mask_image": [Image.fromarray(_square_mask(hole, side)) for hole in holes],
+            "height": side,
+            "width": side,
+            "strength": 1.0,  # from pure noise: nothing of the removed object may steer the fill
+            "num_inference_steps": self._settings.steps,
+            "guidance_scale": self._settings.guidance,
+            "generator": [torch.Generator("cpu").manual_seed(hole.seed) for hole in holes],
+            "output_type": "np",
+        }
+        # Pipelines differ in what they take: Flux, for one, knows no negative prompt.
+        taken = inspect.signature(self._pipeline.__call__).parameters
+        with torch.inference_mode():
+            output = self._pipeline(**{name: value for name, value in possible.items() if name in taken})
+        painted = np.asarray(output.images, dtype=np.float32)
+        if painted.shape[0] != count or not np.isfinite(painted).all():
+            raise ValueError(f"the pipeline returned {painted.shape[0]} images for {count}, or values that are no numbers")
+        return [_unsquare(image, hole) for image, hole in zip(painted, holes, strict=True)]
+
+
+def _square(rgb: Rgb, side: int) -> Rgb:
+    how = cv2.INTER_AREA if max(rgb.shape[:2]) > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.ascontiguousarray(rgb), (side, side), interpolation=how), dtype=np.uint8)
+
+
+def _square_mask(hole: Hole, side: int) -> Rgb:
+    """255 wherever a hole pixel has a share: a pixel half of the object would show it to the model."""
+    mask = hole.mask.astype(np.float32)
+    how = cv2.INTER_AREA if max(mask.shape) > side else cv2.INTER_LINEAR
+    return np.where(cv2.resize(mask, (side, side), interpolation=how) > 0, 255, 0).astype(np.uint8)
+
+
+def _unsquare(image: np.ndarray, hole: Hole) -> Rgb:
+    height, width = hole.mask.shape
+    how = cv2.INTER_AREA if max(height, width) < image.shape[0] else cv2.INTER_CUBIC
+    scaled = cv2.resize(image, (width, height), interpolation=how)
+    return np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,193 @@
+"""The checks that every rewritten caption must pass, whoever wrote it, and the masks of what it names."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from udfs import rewrite_words as words
+from udfs.lexicon import attached_words, find_mentions, normalise
+from udfs.rewrite_chunks import chunk
+from udfs.rewrite_realise import article
+from udfs.rewrite_tokens import tokenise
+from udfs.rewrite_tree import ANIMATE, Misread, Node, build
+
+# In the order in which ``check`` reports them.
+CODES = (
+    "empty",
+    "repeat",
+    "too_long",
+    "names_removed",
+    "lost_kept",
+    "names_new",
+    "leftover_attachment",
+    "forbidden_word",
+    "bad_list",
+    "bad_article",
+    "bad_agreement",
+)
+_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+_ARTICLES = ("a", "an", "the")
+_DANGLING = (
+    words.PREPOSITIONS - words.PARTICLES - {"inside", "outside", "behind", "above", "below", "underneath", "near", "beneath"}
+)
+
+
+def masks(text: str, labels: Sequence[str]) -> tuple[int, int]:
+    """Which of ``labels`` (bit i is labels[i]) a text names: two bit masks, (surely, perhaps).
+
+    A word that may name anything sets every bit of the second.
+    """
+    bits = {label: 1 << i for i, label in enumerate(labels)}
+    sure = perhaps = 0
+    for mention in find_mentions(text):
+        if mention["certain"]:
+            sure |= bits.get(mention["label"], 0)
+        elif mention["label"] == "*":
+            perhaps |= (1 << len(labels)) - 1
+        else:
+            perhaps |= bits.get(mention["label"], 0)
+    return sure, perhaps
+
+
+def check(original: str, text: str, removed: Collection[str], kept: Collection[str]) -> list[str]:
+    """Return the codes of the checks that ``text`` fails as ``original`` without ``removed``; empty when it passes all.
+
+    ``removed`` and ``kept`` are the labels that the original surely names, of the family: those taken away and the others.
+    """
+    if not _WORD.search(text):
+        return ["empty"]
+    failed = set()
+    before, after = _WORD.findall(original.lower()), _WORD.findall(text.lower())
+    if normalise(text) == normalise(original):
+        failed.add("repeat")
+    elif (longer := len(after) - len(before)) >= 0:
+        # Articles are not counted: "a man, dog and cat" is no longer than "a dog and a cat".
+        longer += sum(word in _ARTICLES for word in before) - sum(word in _ARTICLES for word in after)
+        failed |= {"too_long"} if longer > 0 else {"repeat"} if longer == 0 else set()
+    failed |= _names(original, text, set(removed), set(kept))
+    failed |= _grammar(original, text)
+    if words.FORBIDDEN & set(after):
+        failed.add("forbidden_word")
+    return [code for code in CODES if code in failed]
+
+
+def _names(original: str, text: str, removed: set[str], kept: set[str]) -> set[str]:
+    failed = set()
+    mentions = find_mentions(text)
+    sure = {m["label"] for m in mentions if m["certain"] and m["label"] not in ("", "*")}
+    known = {m["label"] for m in find_mentions(original)}
+    if sure & removed:
+        failed.add("names_removed")
+    if kept - sure:
+        failed.add("lost_kept")
+    if sure - known - removed:
+        failed.add("names_new")
+    if _leftovers(original, text, removed) or _ownerless(text, removed, sure):
+        failed.add("leftover_attachment")
+    return failed
+
+
+def _tree(text: str) -> list[Node]:
+    mentions = find_mentions(text)
+    try:
+        pieces = chunk(tokenise(text, [(m["start"], m["end"]) for m in mentions if m["certain"]]), mentions)
+        return build([piece for piece in pieces if piece.kind != "."])
+    except Misread:
+        return []
+
+
+def _leftovers(original: str, text: str, removed: set[str]) -> set[str]:
+    """Words for clothes, parts and contents that were tied to something removed and are still there."""
+    tied: Counter[str] = Counter()
+    for node in _tree(original):
+        owner = node.parent
+        if owner is None:
+            continue
+        # "a man in a hat"
+        worn = node.role != "conj" and node.prep in ("in", "with", "of", "on", "") and not node.labels
+        if worn and any(node.head in attached_words(label) for label in owner.labels & removed):
+            tied[node.head] += 1
+        # "the nose of a plane"
+        whole = node.labels & removed if node.prep == "of" and not owner.labels else set()
+        if any(owner.head in attached_words(label) for label in whole):
+            tied[owner.head] += 1
+    before = Counter(_WORD.findall(original.lower()))
+    after = Counter(_WORD.findall(text.lower()))
+    return {word for word, count in tied.items() if after[word] > before[word] - count}
+
+
+def _ownerless(text: str, removed: set[str], sure: set[str]) -> bool:
+    """Whether a pronoun for a person is left although persons were removed and nothing else can be meant."""
+    if "person" not in removed or sure & (ANIMATE | {"teddy bear"}):
+        return False
+    return bool({"his", "her", "he", "she", "hers", "him", "himself", "herself"} & set(_WORD.findall(text.lower())))
+
+
+def _grammar(original: str, text: str) -> set[str]:
+    failed = set()
+    low, source = text.lower().strip(), " ".join(original.lower().split())
+    if _bad_list(low) and not _bad_list(source):
+        failed.add("bad_list")
+    for match in re.finditer(r"\b(an?)\s+([^\W_]+)", low):
+        wrong = match.group(1) != article(match.group(2)) or match.group(2) in (
+            "a",
+            "an",
+            "the",
+            "his",
+            "her",
+            "its",
+            "their",
+        )
+        if wrong and " ".join(match.group().split()) not in source:
+            failed.add("bad_article")
+    if re.search(r"\b(?:an?|the)[\s.,]*$", low):
+        failed.add("bad_article")
+    if _disagreements(text) - _disagreements(original):
+        failed.add("bad_agreement")
+    return failed
+
+
+def _bad_list(low: str) -> bool:
+    """Whether commas, conjunctions or connectors stand where nothing follows or precedes them, or twice."""
+    plain = low.rstrip(" .!?,;:") if not re.search(r"[,;:]\s*[.!?]*$", low) else low
+    last = plain.rsplit(" ", 1)[-1] if plain else ""
+    return bool(
+        re.match(r"(?:and|or|but|,|;|while|of|to)\b|^[,;]", low)
+        or re.search(
+            r",\s*,|\b(?:and|or)\s*,|\b(and|or|with|of|the|in|on|at|is|are|by)\s+\1\b|\b(?:and|or)\s+(?:or|of|,)|[,;:]\s*[.!?]*$",
+            low,
+        )
+        or last in words.CONJUNCTIONS | words.SUBORDINATORS | words.RELATIVES | _DANGLING | words.POSSESSIVES
+    )
+
+
+def _disagreements(text: str) -> set[tuple[str, str]]:
+    """(subject's noun, verb) pairs whose numbers differ."""
+    found = set()
+    nodes = _tree(text)
+    for node in nodes:
+        for piece in node.lead:
+            first = piece.tokens[0].low
+            subject = node if piece.kind == "L" else node.parent
+            if piece.kind not in ("V", "L") or subject is None or subject.phrase is None:
+                continue
+            if piece.kind == "L":
+                first = next((t.low for t in piece.tokens[1:] if t.tag == "X"), "")
+            plural = _plural(subject)
+            if first in ("are", "were", "have") and plural is False and piece.kind == "V":
+                found.add((subject.head, first))
+            if first in ("is", "was", "has") and plural is True and piece.kind == "V":
+                found.add((subject.head, first))
+    return found
+
+
+def _plural(subject: Node) -> bool | None:
+    """Whether a subject is plural; None when its words do not say so surely."""
+    phrase = subject.phrase
+    assert phrase is not None, "a subject has a phrase"
+    lows = [token.low for token in phrase.tokens]
+    if subject.members or subject.head_of_list or "of" in lows:
+        return None
+    if lows[0] in ("a", "an", "this", "each", "every", "one"):
+        return None if subject.head in words.MEASURES or phrase.plural else False
+    return True if phrase.plural and lows[0] in words.PLURAL_QUANTIFIERS else None

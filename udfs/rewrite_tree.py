@@ -1,0 +1,248 @@
+"""A flat dependency guess: every noun phrase of a caption is a node that hangs on an earlier one by its connector.
+
+"a man in a red shirt riding a horse on a beach" becomes shirt -in-> man, horse -riding-> man, beach -on-> horse. A verb group
+that governs nothing ("smiling", "is red") is a node without a noun phrase, a *tail*.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from udfs import rewrite_words as words
+from udfs.rewrite_chunks import Chunk
+from udfs.rewrite_tags import Token
+
+ANIMALS = words.word_set("bird cat dog horse sheep cow elephant bear zebra giraffe")
+ANIMATE = ANIMALS | {"person"}
+_ANIMATE_WORDS = words.word_set("he she they him them who i we you one others another animal animals couple family crowd team")
+_STATIC = words.word_set("sit lay lie stand hang park rest be contain feature float hang line lean perch")
+
+
+@dataclass
+class Node:
+    """A noun phrase (or a tail, ``phrase`` None) with the chunks that lead to it and the node it hangs on."""
+
+    index: int
+    lead: list[Chunk]
+    phrase: Chunk | None
+    parent: "Node | None" = None
+    role: str = "root"  # root, prep, verb (object), verb_prep, conj, clause, tail
+    head_of_list: "Node | None" = None  # first member of the list that a conj node belongs to
+    has_finite: bool = False  # as a subject: a finite verb was found
+    members: list["Node"] = field(default_factory=list)
+    softened: list[Token] | None = None  # the phrase's tokens where some had to be left out or replaced
+    mute: bool = False  # its verb names what is removed ("surfing" without the surfboard)
+
+    @property
+    def words(self) -> list[Token]:
+        """The phrase's tokens as they are to be written."""
+        if self.softened is not None:
+            return self.softened
+        return self.phrase.tokens if self.phrase else []
+
+    @property
+    def verb(self) -> Chunk | None:
+        """The last verb group of the connector."""
+        return next((c for c in reversed(self.lead) if c.kind == "V"), None)
+
+    @property
+    def prep(self) -> str:
+        """The preposition right before the noun phrase, lower case, or an empty string."""
+        content = [c for c in self.lead if c.kind != "R"]
+        return content[-1].low if content and content[-1].kind == "I" else ""
+
+    @property
+    def head(self) -> str:
+        """The head noun, lower case; empty for a tail."""
+        return self.phrase.head if self.phrase else ""
+
+    @property
+    def labels(self) -> set[str]:
+        """Labels that the phrase surely names."""
+        return (
+            {m["label"] for m in self.phrase.mentions if m["certain"] and m["label"] not in ("", "*")} if self.phrase else set()
+        )
+
+    @property
+    def animate(self) -> bool:
+        """Whether it can act."""
+        return bool(self.labels & ANIMATE) or self.head in _ANIMATE_WORDS
+
+    @property
+    def worn(self) -> bool:
+        """Whether it is clothing or a part of a body, and named as no component."""
+        return not self.labels and (self.head in words.WORN or self.head in words.BODY)
+
+    @property
+    def hanger(self) -> bool:
+        """Whether it cannot stand alone ("the background", "a trick"); pronouns too."""
+        if self.labels or not self.phrase:
+            return False
+        return self.head in words.HANGERS or self.phrase.tokens[-1].tag in ("P", "D", "Q")
+
+    @property
+    def place(self) -> bool:
+        """Whether it is a place that can stand alone as the remainder of a scene."""
+        return not self.labels and self.head in words.PLACES and not self.hanger
+
+
+class Misread(ValueError):
+    """The caption does not fit the shallow grammar."""
+
+
+def build(chunks: Sequence[Chunk]) -> list[Node]:
+    """Make nodes of one sentence's chunks, in text order.
+
+    Raises:
+        Misread: two noun phrases with nothing between them, or a sentence without a noun phrase.
+    """
+    nodes: list[Node] = []
+    lead: list[Chunk] = []
+    for piece in chunks:
+        if piece.kind == "NP":
+            if nodes and not any(c.kind != "R" for c in lead):
+                raise Misread("two noun phrases in a row")
+            nodes.append(_place(nodes, lead, piece))
+            lead = []
+            continue
+        split = piece.kind == "B" or (piece.kind == "V" and lead and lead[-1].kind == "V")
+        closing = any(c.kind == "V" for c in lead) and piece.kind in ("C", "B")
+        if nodes and lead and (closing or (split and any(c.kind in "VR" for c in lead))):
+            nodes.append(_tail(nodes, lead))
+            lead = []
+        lead.append(piece)
+    if lead and nodes:
+        nodes.append(_tail(nodes, lead))
+    elif lead:
+        raise Misread("no noun phrase")
+    return nodes
+
+
+def _phrase_before(nodes: Sequence[Node]) -> Node:
+    return next(n for n in reversed(nodes) if n.phrase)
+
+
+def _tail(nodes: Sequence[Node], lead: list[Chunk]) -> Node:
+    node = Node(len(nodes), lead, None, role="tail")
+    current = _phrase_before(nodes)
+    node.parent = _subject(nodes, current, lead) if node.verb else current
+    return node
+
+
+def _place(nodes: Sequence[Node], lead: list[Chunk], phrase: Chunk) -> Node:
+    node = Node(len(nodes), lead, phrase)
+    if not nodes:
+        return node
+    current = _phrase_before(nodes)
+    kinds = [c.kind for c in lead if c.kind != "R"]
+    if "L" in kinds or ("B" in kinds and "V" not in kinds) or (kinds[-1] in "W" and "V" not in kinds):
+        node.role, node.parent = "clause", _root_of(current)
+    elif "V" in kinds:
+        node.role = "verb_prep" if kinds[-1] == "I" else "verb"
+        node.parent = _subject(nodes, current, lead)
+    elif kinds[-1] == "I":
+        node.role, node.parent = "prep", _host(current, node, conjoined=kinds[0] == "C")
+    elif "W" in kinds:
+        node.role, node.parent = "clause", _root_of(current)
+    else:
+        node.role = "conj"
+        first = _list_head(current, node)
+        node.head_of_list = first
+        node.parent = first
+        first.members.append(node)
+    return node
+
+
+def _root_of(node: Node) -> Node:
+    while node.parent is not None:
+        node = node.parent
+    return node
+
+
+def _host(current: Node, hung: Node, conjoined: bool) -> Node:
+    """What a prepositional phrase hangs on: the nearest phrase, past clothing, body parts and pronouns.
+
+    Clothes hang on who wears them, vehicles on who rides them.
+    """
+    node, prep = current, hung.prep
+    held = hung.head not in words.WORN and (
+        current.role == "verb" or hung.phrase is not None and hung.phrase.tokens[0].tag == "S"
+    )
+    if hung.worn and prep in ("in", "with") and not current.animate and not held:
+        wearer = current
+        while wearer.parent is not None and not wearer.animate:
+            wearer = wearer.parent
+        return wearer if wearer.animate else current
+    if prep == "on" and hung.labels & words.RIDDEN and not current.animate:
+        rider = current
+        while rider.parent is not None and not rider.animate:
+            rider = rider.parent
+        return rider if rider.animate else current
+    if current.phrase and current.phrase.tokens[-1].tag == "P":
+        # "a vase on it near a chair": what stands near is what "it" stands for.
+        return _root_of(current)
+    while (
+        node.parent is not None
+        and prep != "of"
+        and (node.worn or (node.hanger and node.role != "root" and node.head not in ("one", "another")) or conjoined)
+    ):
+        node, conjoined = node.parent, False
+    return node
+
+
+def _list_head(current: Node, node: Node) -> Node:
+    """Which earlier phrase a list goes on from: one of its own kind when there is one up the chain."""
+    chain = [current]
+    while chain[-1].parent is not None:
+        chain.append(chain[-1].parent)
+    pick = current
+    if current.prep == "of" and current.parent and current.phrase and _alike(node, current.parent) and not _alike(node, current):
+        # "a box of bananas and a box of apples": the boxes are the list.
+        pick = current.parent
+    elif node.animate and not current.animate:
+        pick = next((n for n in chain if n.animate), current)
+    elif not node.worn and not node.place and (current.worn or current.place or current.hanger):
+        pick = next((n for n in chain if not (n.worn or n.place or n.hanger)), current)
+    return pick.head_of_list or pick
+
+
+def _alike(one: Node, other: Node) -> bool:
+    """Whether two phrases start with the same kind of determiner, or share their noun."""
+    if not one.phrase or not other.phrase:
+        return False
+    first, second = one.phrase.tokens[0].tag, other.phrase.tokens[0].tag
+    return one.head == other.head or (first == second and first in ("D", "S", "Q"))
+
+
+def _subject(nodes: Sequence[Node], current: Node, lead: Sequence[Chunk]) -> Node:
+    """Who does what the connector's verb says."""
+    verb = next(c for c in reversed(lead) if c.kind == "V")
+    chain = [current]
+    while chain[-1].parent is not None:
+        chain.append(chain[-1].parent)
+    near = next((n for n in chain if not n.worn and not (n.hanger and n.parent)), chain[-1])
+    if any(c.kind == "W" for c in lead):
+        return near
+    if verb.finite:
+        conjoined = any(c.kind == "C" for c in lead)
+        for node in chain:
+            first = node.head_of_list or node
+            eligible = node.role in ("root", "clause") or (node.role == "conj" and first.role in ("root", "clause"))
+            if not eligible:
+                continue
+            if node.role == "conj" and not first.has_finite:
+                # "a man and a dog are running": the list is the subject, its last member stands for it.
+                first.has_finite = True
+                return node
+            if not node.has_finite or conjoined:
+                node.has_finite = True
+                return node
+        return chain[-1]
+    if any(c.kind == "B" for c in lead) or any(c.kind == "C" for c in lead):
+        # "riding a horse and holding a flag": whoever did the first does the second.
+        doer = next((n.parent for n in chain if n.verb and n.parent), None)
+        return doer or next((n for n in chain if n.animate), chain[-1])
+    resting = verb.lemma in _STATIC or verb.tokens[-1].tag == "E"
+    apt = near.animate or near.role in ("verb", "verb_prep", "conj") or near.prep in ("with", "of") or near.parent is None
+    if resting and apt:
+        return near
+    return next((n for n in chain if n.animate), near)

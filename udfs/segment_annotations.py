@@ -1,0 +1,37 @@
+"""The instances that came with the source, as an oracle: what an errorless segmenter would have found."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from udfs.role import Failure, Row
+from udfs.segmenter import Found
+
+
+class Annotations:
+    """Eyes that copy ``row["annotations"]`` with score 1.0. Crowds stay crowds.
+
+    Failures: ``no_annotations`` where the source has none for this image, ``annotation_mismatch`` where a
+    mask has another size than the picture (annotations made before an EXIF rotation, say).
+    """
+
+    name = "annotations"
+    version = "1"
+
+    def find(self, pictures: Sequence[np.ndarray], rows: Sequence[Row]) -> list[list[Found] | Failure]:
+        """Copy the annotations of each row; the picture is only asked for its size."""
+        return [_copy(picture, row.get("annotations")) for picture, row in zip(pictures, rows, strict=True)]
+
+
+def _copy(picture: np.ndarray, annotations: Sequence[Row] | None) -> list[Found] | Failure:
+    if annotations is None:
+        return Failure("no_annotations", "the source brought no instances for this image")
+    found = []
+    for annotation in annotations:
+        mask, box = annotation["mask"], annotation["box"]
+        if (mask["height"], mask["width"]) != picture.shape[:2]:
+            sizes = f"mask {mask['width']}x{mask['height']}, image {picture.shape[1]}x{picture.shape[0]}"
+            return Failure("annotation_mismatch", f"{annotation['label']}: {sizes}")
+        corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+        found.append(Found(annotation["label"], 1.0, corners, dict(mask), bool(annotation["crowd"])))
+    return found
