@@ -45,7 +45,14 @@ def retry(run: Run, status: str, names: Sequence[str] = NAMES) -> dict[str, int]
     """Try again what ended with ``status``: appends attempt + 1 for just those keys; returns how many, by stage.
 
     A stage's rows are tried with the settings that its checkpoint belongs to. Rows that turn out well flow on with the next run.
+
+    Raises:
+        StageError: ``status`` is ok (such rows have gone on, and would be there twice), or the settings are others.
     """
+    if status == "ok":
+        raise StageError(
+            "rows that are ok have gone on and are not tried again; to start a stage anew: dualset run --fresh STAGE"
+        )
     tried = {}
     for stage in named(names):
         if run.store.is_empty(stage.target):

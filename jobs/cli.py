@@ -43,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (SettingsError, StageError, TableError, SourceError, EnvironmentProblem) as problem:
         err.print(f"dualset: {problem}", style="red", markup=False, highlight=False)
         sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("dualset: stopped; run the same command again to go on", markup=False, highlight=False)
+        sys.exit(130)
 
 
 def run_stage(name: str) -> None:
@@ -193,9 +196,110 @@ def sql(
 
 
 @app.command()
-def settings(profile: Profile = "photos", set_: Set = None) -> None:
+def settings(
+    profile: Profile = "photos",
+    set_: Set = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="every setting with default and meaning, as a table")] = False,
+) -> None:
     """Print every setting with its value; nothing is run."""
-    sys.stdout.write(load_settings(profile, set_ or ()).model_dump_json(indent=2) + "\n")
+    from jobs.settings import describe
+
+    if markdown:
+        lines = [f"| `{name}` | `{default}` | {text} |" for name, default, text in describe()]
+        sys.stdout.write("\n".join(["| setting | default | meaning |", "|---|---|---|", *lines]) + "\n")
+    else:
+        sys.stdout.write(load_settings(profile, set_ or ()).model_dump_json(indent=2) + "\n")
+
+
+@app.command()
+def withdraw(
+    root: Root,
+    record_id: Annotated[list[str], typer.Option(help="record to take down; may be given again")],
+    reason: Annotated[str, typer.Option(help="why, for the table")],
+    profile: Profile = "photos",
+    set_: Set = None,
+) -> None:
+    """Take records down: no view and no later snapshot shows them."""
+    from datetime import UTC, datetime
+
+    from jobs.tables import schema
+
+    this = open_run(root, profile, set_)
+    this.store.create("withdrawn")
+    rows = [(one, reason, datetime.now(UTC)) for one in record_id]
+    this.store.append(this.store.spark.createDataFrame(rows, schema(this.store.spark, "withdrawn")), "withdrawn")
+    out.print(f"{len(rows)} records withdrawn; publish again to make a snapshot without them")
+
+
+@app.command()
+def publish(
+    root: Root,
+    profile: Profile = "photos",
+    set_: Set = None,
+    shards: Annotated[int, typer.Option(help="equal parts, a multiple of the training processes; 0: publish.shards")] = 0,
+    seed: Annotated[int, typer.Option(help="of the order of families; -1: publish.seed")] = -1,
+) -> None:
+    """Export what training reads under the current policy as an immutable snapshot."""
+    from jobs.publish import publish as publish_snapshot
+
+    given = [f"publish.shards={shards}"] * (shards > 0) + [f"publish.seed={seed}"] * (seed >= 0)
+    this = open_run(root, profile, [*(set_ or ()), *given])
+    made, new = publish_snapshot(this.store, this.settings, lambda line: out.print(line, highlight=False))
+    total = made.totals
+    out.print(
+        f"{'published' if new else 'nothing to do: already published'}: {total.families} families, {total.images} images,"
+        f" {total.texts} texts, {total.pairs} kept pairs in {made.shards} shards",
+        highlight=False,
+    )
+    out.print(f"snapshot: {made.folder}", highlight=False)
+
+
+@app.command()
+def measure(
+    root: Root,
+    output: Annotated[str, typer.Option(help="Markdown file to write as well")] = "",
+    profile: Profile = "photos",
+    set_: Set = None,
+) -> None:
+    """Measure each stage against the annotations that came with the source (coco with --instances)."""
+    from jobs.measure import markdown
+    from jobs.measure import measure as measure_store
+    from jobs.status import require_tables
+
+    this = open_run(root, profile, set_)
+    require_tables(this.store)
+    text = markdown(this.store.root, measure_store(this.store, this.settings))
+    sys.stdout.write(text + "\n")
+    if output:
+        Path(output).write_text(text, encoding="utf-8")
+        out.print(f"written to {output}", highlight=False)
+
+
+@app.command()
+def sheet(
+    root: Root,
+    output: Annotated[str, typer.Option(help="PNG file to write")],
+    families: Annotated[int, typer.Option(min=1, max=200, help="families on the sheet, drawn by a hash")] = 20,
+    seed: Annotated[int, typer.Option(help="another seed draws other families")] = 0,
+    profile: Profile = "photos",
+    set_: Set = None,
+) -> None:
+    """Draw a contact sheet of some families: the original with its outlines, all dual images, a text and the verdict."""
+    from jobs.sheet import draw_sheet
+    from jobs.status import require_tables
+
+    this = open_run(root, profile, set_)
+    require_tables(this.store)
+    count = draw_sheet(this.store, this.settings, absolute(output), families, seed)
+    out.print(f"{count} families: {output}", highlight=False)
+
+
+@app.command()
+def demo(root: Root, set_: Set = None) -> None:
+    """Do the main job on seven photographs that installed packages carry; no network, no model files, a minute or two."""
+    from jobs.demo import PROFILE, run_demo
+
+    run_demo(open_run(root, PROFILE, set_), lambda line: out.print(line, highlight=False, markup=False))
 
 
 def _print_batch(stage: str, row: dict[str, Any]) -> None:

@@ -20,18 +20,22 @@ NARROW = ("source", "source_key", "split", "license", "captions", "annotations")
 def add(run: Run, parsed: "DataFrame") -> int:
     """Append the records that are new, in files of ``ingest.batch_records``; returns how many they were.
 
-    The parse is one action that ends in one commit: a malformed file leaves nothing behind.
+    The parse is one action that ends in one commit: a malformed file leaves nothing behind, not even an empty table.
     """
     from pyspark import StorageLevel
 
-    run.store.create("records")
-    known = run.store.read("records").select("record_id")
-    fresh = parsed.dropDuplicates(["record_id"]).join(known, on="record_id", how="left_anti").persist(StorageLevel.DISK_ONLY)
+    fresh = parsed.dropDuplicates(["record_id"])
+    if run.store.exists("records"):
+        fresh = fresh.join(run.store.read("records").select("record_id"), on="record_id", how="left_anti")
+    fresh = fresh.persist(StorageLevel.DISK_ONLY)
     try:
         count = fresh.count()
-        files = -(-count // run.settings.ingest.batch_records)
-        if files:
-            run.store.append(fresh.repartition(files, "record_id").sortWithinPartitions("record_id"), "records")
+        run.store.create("records")
+        if count:
+            # One task, in order of the ids: files then hold exactly that many records, and their order, which numbers the ingest
+            # batches, is the same in every run. (Of files made by hash, each would be one task when its rows are hashed again.)
+            rows = fresh.repartition(1).sortWithinPartitions("record_id")
+            run.store.append(rows, "records", file_records=run.settings.ingest.batch_records)
     finally:
         fresh.unpersist()
     return count

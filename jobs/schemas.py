@@ -158,7 +158,8 @@ TABLES: dict[str, Table] = {
             f"""stage STRING NOT NULL, batch_id BIGINT NOT NULL, run_id STRING NOT NULL, generation STRING,
     rows_in BIGINT, `rows` MAP<STRING, BIGINT> COMMENT 'rows committed, by status',
     started_at TIMESTAMP,
-    wall_seconds DOUBLE, seconds {SECONDS} COMMENT 'sums over the workers', write_seconds DOUBLE COMMENT 'wall, model calls included',
+    wall_seconds DOUBLE, seconds {SECONDS} COMMENT 'sums over the workers',
+    write_seconds DOUBLE COMMENT 'wall, model calls included',
     models ARRAY<STRING>, settings_hash STRING, settings STRING COMMENT 'the whole tree, as JSON'""",
         ),
         Table(

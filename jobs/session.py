@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.0_2.13:4.4.0"
 
+# A local run is short and its work is in Python: without the second compiler the JVM takes half the CPU time to start.
+LOCAL_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
 # Before the session starts; a cluster sets these in spark-defaults.conf.
 STATIC = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
-    # A local run is short and its work is in Python: without the second compiler the JVM takes half the CPU time to start.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     # A local run must not listen on, or be reached from, another machine.
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -84,6 +85,11 @@ def jars_folder() -> Path:
     return Path(pyspark.__file__).parent / "jars"
 
 
+def class_archive() -> Path:
+    """The class-data archive that ``jobs.install_jars`` makes."""
+    return jars_folder().parent / "dualset.jsa"
+
+
 def partitions(spark: "SparkSession", settings: "Settings") -> int:
     """How many tasks a micro-batch is cut into."""
     return settings.spark.partitions or int(spark.conf.get("spark.sql.shuffle.partitions") or 200)
@@ -103,7 +109,9 @@ def _start(settings: "Settings", application: str) -> "SparkSession":
         if settings.spark.master.startswith("local") or not settings.spark.master:
             builder = builder.config("spark.driver.memory", settings.spark.driver_memory)
             builder = builder.config("spark.sql.shuffle.partitions", cores)
-        for key, value in STATIC.items():
+        archive = class_archive()
+        jvm = f"{LOCAL_JVM} -XX:SharedArchiveFile={archive} -Xlog:cds=off" if archive.exists() else LOCAL_JVM
+        for key, value in (STATIC | {"spark.driver.extraJavaOptions": jvm}).items():
             builder = builder.config(key, value)
         if not list(jars_folder().glob("delta-spark_*.jar")):
             builder = builder.config("spark.jars.packages", DELTA_PACKAGE)

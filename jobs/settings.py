@@ -147,6 +147,15 @@ class Policy(_Node):
     require_text_ok: bool = Field(True, description="texts must pass the rule checks")
 
 
+class Publish(_Node):
+    """The training snapshot."""
+
+    shards: int = Field(8, ge=1, description="equal parts of a snapshot; a multiple of the number of training processes")
+    seed: int = Field(0, ge=0, description="of the order of families")
+    wave_batches: int = Field(8, ge=1, description="ingest batches whose images are shuffled at a time")
+    row_group_bytes: int = Field(8 << 20, ge=1 << 10, description="bytes in a row group, the unit of reading")
+
+
 class Spark(_Node):
     """The session and its streams. Never part of a settings hash."""
 
@@ -179,6 +188,7 @@ class Settings(_Node):
     codec: Codec = Codec()
     embedder: Embedder = Embedder()
     policy: Policy = Policy()
+    publish: Publish = Publish()
     spark: Spark = Spark()
 
 

@@ -4,6 +4,19 @@ from jobs.chain import CHAIN
 from jobs.tables import Store
 
 
+def require_tables(store: Store) -> None:
+    """Say clearly when the chain has not run to its end over this root.
+
+    Raises:
+        jobs.stream.StageError: a stage's table is not there yet.
+    """
+    from jobs.stream import StageError
+
+    missing = [stage.target for stage in CHAIN if not store.exists(stage.target)]
+    if missing:
+        raise StageError(f"{store.root} has no {', '.join(missing)} yet: dualset run --root {store.root}")
+
+
 def stage_status(store: Store) -> list[tuple[str, str, int, int, int, int, float, int]]:
     """One row a stage: (stage, table, rows, ok, not ok, records waiting, wall seconds, micro-batches).
 

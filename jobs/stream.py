@@ -214,9 +214,8 @@ def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str
 
     wanted = schema(run.store.spark, "runs")
     values = [tuple(row.get(name) for name in wanted.names)]
-    made = run.store.spark.createDataFrame(values, wanted).withColumn(
-        "started_at", F.timestamp_seconds(F.lit(facts["started_at"]))
-    )
+    made = run.store.spark.createDataFrame(values, wanted).coalesce(1)  # one row in one file, not one file a core
+    made = made.withColumn("started_at", F.timestamp_seconds(F.lit(facts["started_at"])))
     run.store.append(made, "runs", f"runs-{stage.name}-{facts['generation']}", batch_id)
     run.report(stage.name, row)
 

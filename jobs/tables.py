@@ -3,6 +3,7 @@
 With a catalog configured a table is ``catalog.schema.name``; otherwise it is a Delta path ``<root>/tables/<name>``.
 """
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -93,10 +94,20 @@ class Store:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{self.catalog}`.`{self.schema_name}`")
         properties = PROPERTIES | {f"delta.constraints.{name}": rule for name, rule in wanted.checks}
         pairs = ", ".join(f"'{key}' = '{_quoted(value)}'" for key, value in properties.items())
-        self.spark.sql(
+        creation = (
             f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({wanted.columns}) USING DELTA"
             f" COMMENT '{_quoted(wanted.comment)}' TBLPROPERTIES ({pairs})"
         )
+        self.spark.sql(creation)
+        if not self.exists(table):
+            # IF NOT EXISTS takes any folder for a table: one that another application is making just now, ...
+            time.sleep(3)
+        if not self.exists(table):
+            # ... or one whose maker was killed before its first commit.
+            delete(f"{self.root}/tables/{table}/_delta_log")
+            self.spark.sql(creation)
+        if not self.exists(table):
+            raise TableError(f"{self.root}/tables/{table} has files but is no Delta table: move them away")
 
     def drop(self, table: str) -> None:
         """Remove a table and its files."""
@@ -105,10 +116,10 @@ class Store:
         else:
             delete(f"{self.root}/tables/{table}")
 
-    def append(self, rows: "DataFrame", table: str, application: str = "", version: int = -1) -> None:
+    def append(self, rows: "DataFrame", table: str, application: str = "", version: int = -1, file_records: int = 0) -> None:
         """Append rows; with an application id and version, a second write of the same version is ignored by Delta."""
         columns = [field.name for field in schema(self.spark, table).fields]
-        writer = rows.select(*columns).write.format("delta").mode("append")
+        writer = rows.select(*columns).write.format("delta").mode("append").option("maxRecordsPerFile", file_records)
         if application:
             writer = writer.option("txnAppId", application).option("txnVersion", version)
         self._save(writer, table)

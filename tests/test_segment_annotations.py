@@ -34,6 +34,11 @@ def test_a_mask_of_another_size_is_a_failure_of_its_row() -> None:
     assert result.error == "dog: mask 64x48, image 48x64"
 
 
+def test_a_box_without_an_outline_is_a_failure_of_its_row() -> None:
+    [result] = Segmenter(SETTINGS, "cpu")([{"image": picture(48, 64), "annotations": [DOG | {"mask": None}]}])
+    assert isinstance(result, Failure) and result.status == "no_mask"
+
+
 def test_as_a_detector_it_is_blind() -> None:
     rows = [{"image": b"never decoded", "removed": ["dog"], "before": []}]
     assert Detector(SETTINGS, "cpu")(rows) == [{"residual": None, "intruder": None, "detections": []}]

@@ -59,7 +59,8 @@ def model_udf(role: str, settings: "Settings", returns: str, batch_size: int) ->
             done: list[Row] = []
             for start in range(0, len(rows), batch_size):
                 done += worker(rows[start : start + batch_size])
-            yield pd.DataFrame(done, columns=names)
+            # As objects: pandas would write what a failed row lacks as NaN, which is no array, no struct and no string.
+            yield pd.DataFrame({name: pd.Series([row.get(name) for row in done], dtype=object) for name in names})
 
     # pandas_udf reads the kind of UDF from these; as strings they could not be resolved in the worker.
     import pandas as pd

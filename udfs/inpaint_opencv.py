@@ -11,7 +11,7 @@ from jobs.settings import Inpainter
 from udfs.images import Rgb
 from udfs.lattice import Hole
 
-# Both measured on photographs by udfs/bench_inpaint.py: working small halves the time and costs no quality,
+# Both measured on photographs by bench/inpaint.py: working small halves the time and costs no quality,
 # softening gains half a dB or more and takes that half again.
 DEPTH = 16.0  # holes deeper than this, in pixels, are filled on a smaller copy
 SOFTENING = (4, 8, 16, 32)  # half widths of the blurs, in pixels

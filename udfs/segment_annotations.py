@@ -11,8 +11,9 @@ from udfs.segmenter import Found
 class Annotations:
     """Eyes that copy ``row["annotations"]`` with score 1.0. Crowds stay crowds.
 
-    Failures: ``no_annotations`` where the source has none for this image, ``annotation_mismatch`` where a
-    mask has another size than the picture (annotations made before an EXIF rotation, say).
+    Failures: ``no_annotations`` where the source has none for this image, ``no_mask`` where one is a box only,
+    ``annotation_mismatch`` where a mask has another size than the picture (annotations made before an EXIF
+    rotation, say).
     """
 
     name = "annotations"
@@ -29,6 +30,8 @@ def _copy(picture: np.ndarray, annotations: Sequence[Row] | None) -> list[Found]
     found = []
     for annotation in annotations:
         mask, box = annotation["mask"], annotation["box"]
+        if mask is None:
+            return Failure("no_mask", f"{annotation['label']}: the source gives a box and no outline")
         if (mask["height"], mask["width"]) != picture.shape[:2]:
             sizes = f"mask {mask['width']}x{mask['height']}, image {picture.shape[1]}x{picture.shape[0]}"
             return Failure("annotation_mismatch", f"{annotation['label']}: {sizes}")

@@ -51,6 +51,11 @@ def latest(store: "Store", table: str, *, withdrawn: bool) -> str:
     return f"({text})"
 
 
+def view_name(store: "Store", name: str) -> str:
+    """How SQL names a view that ``create_views`` made."""
+    return store.name(name) if store.catalog else f"`{name}`"
+
+
 def _create(store: "Store", name: str, body: str) -> None:
     if store.catalog:
         store.spark.sql(f"CREATE OR REPLACE VIEW {store.name(name)} AS {body}")

@@ -1,6 +1,6 @@
 """How well holes are filled where the truth is known.
 
-    python -m udfs.bench_inpaint --images DIR [--instances FILE] --limit 20
+    python bench/inpaint.py --images DIR [--instances FILE] --limit 20
 
 Object-shaped holes are put on background, filled by each method, and compared with the photograph inside the
 hole. The shapes are the photographs' own annotated objects where ``--instances`` (COCO JSON) is given, moved

@@ -1,0 +1,213 @@
+"""How a root lives on: sources that grow, records that come again, retries, stages that lag behind, refusals and ``--fresh``.
+
+One root goes through all of it, and each test asks what its tables held after a step. Each ``Run`` is an invocation of its own.
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import cli
+from jobs.chain import NAMES, fresh_from, named, retry, run_chain
+from jobs.stream import Run, StageError, start
+from tests import roots
+from tests.roots import Picture, Row, Source
+
+DOG, CAT, MAN = ("dog", (8, 10, 28, 40)), ("cat", (60, 20, 84, 50)), ("person", (55, 5, 75, 60))
+PETS = Picture("pets.png", ["A dog and a cat.", "A dog on the grass."], (DOG, CAT), shade=1)
+ROAD = Picture("road.png", ["A car on a road."], (), shade=2)  # a car is named, none is found
+LATE = Picture("late.png", ["A cat."], (CAT,), shade=3, data=None)
+WALK = Picture("walk.png", ["A man with a dog."], (DOG, MAN), shade=4)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The root, and what its tables held after each step."""
+
+    root: Path
+    folder: Path
+    taken: dict[str, int]
+    lagging: dict[str, list[Row]]  # ingest and extract ran twice, segment once
+    first: dict[str, list[Row]]  # all stages have caught up
+    tried: dict[str, int]
+    last: dict[str, list[Row]]  # more has come, from two sources, and one file arrived
+
+
+def tables(run: Run) -> dict[str, list[Row]]:
+    return {table: roots.rows(run, table) for table in roots.CHAIN_TABLES if run.store.exists(table)}
+
+
+def key_of(rows: list[Row], name: str, captions: int | None = None) -> str:
+    """record_id of a source's picture, by its name and, where it came again with others, its number of captions."""
+    mine = [row for row in rows if row["source_key"] == name]
+    (found,) = {row["record_id"] for row in mine if captions in (None, len(row["captions"]))}
+    return found
+
+
+@pytest.fixture(scope="session")
+def flow(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    folder = tmp_path_factory.mktemp("flow")
+    root, source, taken = folder / "root", Source(folder / "one"), {}
+
+    run = roots.open_root(spark, root)
+    taken["first"] = roots.take(run, source.write(PETS, ROAD, LATE))
+    run_chain(run, ["ingest", "extract", "segment"])
+
+    run = roots.open_root(spark, root)
+    taken["later"] = roots.take(run, source.write(WALK))
+    run_chain(run, ["ingest", "extract"])
+    lagging = tables(run)
+
+    run_chain(roots.open_root(spark, root), [name for name in NAMES if name not in ("ingest", "extract")])
+    first = tables(run)
+    roots.check_complete(run)
+
+    run = roots.open_root(spark, root)
+    roots.draw(LATE).save(source.folder / "images" / LATE.name)
+    tried = retry(run, "missing_file", ["ingest", "extract"])
+    source.pictures[0] = replace(PETS, captions=["A dog sits beside an orange cat."])
+    taken["again"] = roots.take(run, source.write(replace(PETS, name="copy.png")))
+    pair = Picture("pair.png", ["A red car.", "A dog near a car."], (DOG, ("car", (60, 30, 90, 55))), shade=5)
+    taken["second source"] = roots.take(run, Source(folder / "two").write(pair), record="pair", source="second")
+    taken["nothing new"] = roots.take(run, source)
+    run_chain(run)
+    roots.check_complete(run)
+    return Flow(root, folder, taken, lagging, first, tried, tables(run))
+
+
+def test_only_what_is_new_is_taken(flow: Flow):
+    assert flow.taken == {"first": 3, "later": 1, "again": 2, "second source": 2, "nothing new": 0}
+
+
+def test_a_stage_may_lag_behind_while_its_source_grows(flow: Flow):
+    assert (len(flow.lagging["components"]), len(flow.lagging["instances"])) == (3, 2)
+    assert len({row["ingest_batch"] for row in flow.lagging["components"]}) == 2
+    instances = flow.first["instances"]
+    assert len(instances) == 3 and len({row["run_id"] for row in instances}) == 2, "two applications, no row twice"
+    assert [row for row in instances if row in flow.lagging["instances"]] == flow.lagging["instances"], "rows do not change"
+
+
+def test_an_image_without_an_instance_reaches_training_with_its_original(flow: Flow):
+    road = key_of(flow.first["images"], "road.png")
+    (family,) = [row for row in flow.first["families"] if row["record_id"] == road]
+    assert (family["n"], family["reason"], family["status"]) == (0, "none_found", "ok")
+    (score,) = [row for row in flow.first["scores"] if row["record_id"] == road]
+    assert (score["subset"], score["caption"], score["relation"], score["keep"]) == (0, "A car on a road.", "exact", True)
+
+
+def test_the_exact_text_of_each_dual_image(flow: Flow):
+    pets = key_of(flow.first["images"], "pets.png")
+    (family,) = [row for row in flow.first["families"] if row["record_id"] == pets]
+    bit = {component["label"]: 1 << i for i, component in enumerate(family["components"])}
+    scores = [row for row in flow.first["scores"] if row["record_id"] == pets]
+    said = {(row["subset"], row["caption_id"]): (row["caption"], row["status"]) for row in scores}
+    both, grass = family["captions"][0]["caption_id"], family["captions"][1]["caption_id"]
+    assert said[0, both] == ("A dog and a cat.", "ok")
+    assert said[bit["cat"], both] == ("A dog.", "ok")
+    assert said[bit["dog"], both] == ("A cat.", "ok")
+    assert said[bit["dog"] | bit["cat"], both] == (None, "nothing_left")
+    assert said[bit["cat"], grass] == ("A dog on the grass.", "ok"), "a caption that never named the cat stays as it is"
+
+
+def test_what_failed_flows_on_once_when_it_is_tried_again(flow: Flow):
+    late = key_of(flow.last["images"], "late.png")
+    assert flow.tried == {"ingest": 1, "extract": 0}
+    tries = sorted((row["attempt"], row["status"]) for row in flow.last["images"] if row["record_id"] == late)
+    assert tries == [(0, "missing_file"), (1, "ok")], "a retry appends"
+    assert late not in {row["record_id"] for row in flow.first["components"]}
+    for table in ("components", "instances", "families", "dual_texts"):
+        assert sum(row["record_id"] == late for row in flow.last[table]) == 1, table
+    assert sorted(row["subset"] for row in flow.last["scores"] if row["record_id"] == late) == [0, 1]
+
+
+def test_what_is_ok_is_not_tried_again(spark: SparkSession, flow: Flow):
+    with pytest.raises(StageError, match="--fresh"):
+        retry(roots.open_root(spark, flow.root), "ok")
+
+
+def test_a_record_with_new_captions_is_a_new_record_of_the_same_image(flow: Flow):
+    before, after = key_of(flow.last["images"], "pets.png", 2), key_of(flow.last["images"], "pets.png", 1)
+    (row,) = [row for row in flow.last["images"] if row["record_id"] == after]
+    assert (row["status"], row["duplicate_of"]) == ("ok", before)
+    assert {before, after} <= {row["record_id"] for row in flow.last["scores"]}
+
+
+def test_the_same_bytes_under_another_key_without_new_captions_end_as_duplicate(flow: Flow):
+    (row,) = [row for row in flow.last["images"] if row["source_key"] == "copy.png"]
+    assert (row["status"], row["duplicate_of"]) == ("duplicate", key_of(flow.last["images"], "pets.png", 2))
+    assert row["record_id"] not in {row["record_id"] for row in flow.last["components"]}
+
+
+def test_a_second_source_with_a_record_a_caption(flow: Flow):
+    pairs = {row["captions"][0]["caption"]: row for row in flow.last["images"] if row["source"] == "second"}
+    assert pairs.keys() == {"A red car.", "A dog near a car."}
+    assert {row["status"] for row in pairs.values()} == {"ok"}
+    first, second = sorted(pairs.values(), key=lambda row: row["record_id"])
+    assert (first["duplicate_of"], second["duplicate_of"]) == (None, first["record_id"])
+    sizes = {row["record_id"]: row["n"] for row in flow.last["families"]}
+    assert sizes[pairs["A red car."]["record_id"]] == 1, "a caption's own family"
+    assert sizes[pairs["A dog near a car."]["record_id"]] == 2
+
+
+def test_what_was_done_is_not_done_again(flow: Flow):
+    for table, rows in flow.first.items():
+        kept = [row for row in flow.last[table] if row in rows]
+        assert len(kept) == len(rows), f"{table}: a row was changed or is gone"
+
+
+@pytest.fixture()
+def copy(flow: Flow, tmp_path: Path) -> Path:
+    shutil.copytree(flow.root, tmp_path / "root")
+    return tmp_path / "root"
+
+
+def test_other_settings_refuse_and_the_policy_is_none_of_them(spark: SparkSession, copy: Path, flow: Flow):
+    (inpaint, score) = named(["inpaint", "score"])
+    with pytest.raises(StageError, match=r"inpaint has run with other settings .*--fresh inpaint"):
+        start(inpaint, roots.open_root(spark, copy, "inpainter.radius=3"))
+    run = roots.open_root(spark, copy, "policy.max_edited_fraction=0.01", "spark.partitions=3")
+    roots.run_one(run, score)
+    assert len(roots.rows(run, "scores", "record_id")) == len(flow.last["scores"]), "nothing new, nothing twice"
+
+
+def test_without_its_checkpoint_a_stage_refuses_until_it_is_started_anew(
+    spark: SparkSession, copy: Path, flow: Flow, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    run = roots.open_root(spark, copy)
+    shutil.rmtree(copy / "checkpoints" / "recheck")
+    monkeypatch.setattr(sys, "argv", ["dualset"])
+    with pytest.raises(SystemExit) as end:
+        cli.main(["run", "--root", str(copy), "--profile", "embedded", "--stages", "recheck,score"])
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "checkpoint of recheck is missing" in line
+    assert line.endswith(f"dualset run --root {copy} --fresh recheck")
+    assert len(roots.rows(run, "rechecks", "record_id")) == len(flow.last["rechecks"]), "nothing was written"
+
+    fresh_from(run, "recheck")
+    assert not run.store.exists("rechecks") and not run.store.exists("scores") and run.store.exists("dual_images")
+    run_chain(run, ["recheck", "score"])
+    roots.check_complete(run)
+    assert facts(roots.rows(run, "scores")) == facts(flow.last["scores"])
+
+
+def facts(rows: list[Row]) -> list[str]:
+    """Rows less what differs between runs."""
+    passing = ("attempt", "run_id", "batch_id", "seconds", "settings_hash")
+    return sorted(str({name: value for name, value in row.items() if name not in passing}) for row in rows)
+
+
+def test_status_of_the_command_line(flow: Flow, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["dualset"])
+    monkeypatch.setattr(cli.out, "width", 200)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["status", "--root", str(flow.root), "--profile", "embedded"])
+    assert end.value.code == 0
+    lines = [line.replace("\u2502", " ").split() for line in capsys.readouterr().out.splitlines()]
+    shown = {line[0]: line[1:6] for line in lines if line and line[0] in NAMES}
+    assert shown["ingest"] == ["images", "9", "7", "2", "0"]
+    assert [line[4] for line in shown.values()] == ["0"] * len(NAMES), "nothing waits"

@@ -1,0 +1,110 @@
+"""The settings tree: what is refused and how, profiles, ``--set``, and what a hash covers."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.chain import CHAIN
+from jobs.settings import PROFILES, Settings, SettingsError, describe, load_settings, settings_hash, validate_settings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("segmenter.wieghts=x.pt", "segmenter.weights"),
+        ("inpaintr.kind=opencv", "inpainter"),
+        ("policy.max_residul=0.3", "policy.max_residual"),
+        ("judge.text={kind: rules, modell: x}", "judge.text.model"),
+        ("rewriter.models=[{kinds: openai}]", "rewriter.models.0.kind"),
+    ],
+)
+def test_unknown_keys_name_the_nearest(wrong: str, nearest: str):
+    with pytest.raises(SettingsError) as problem:
+        load_settings("photos", [wrong])
+    assert str(problem.value).startswith("unknown setting ")
+    assert str(problem.value).endswith(f"; the nearest known one is {nearest}")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("components.n", "takes a.b=c"),
+        ("components.n=9", "components.n"),
+        ("components.n=three", "components.n"),
+        ("segmenter.kind=yolov9", "'yolo', 'maskrcnn'"),
+        ("codec.format.quality=3", "format is a value, not a section"),
+        ("policy.max_seam=[", "not YAML"),
+    ],
+)
+def test_bad_values_say_where(wrong: str, said: str):
+    with pytest.raises(SettingsError, match=said):
+        load_settings("embedded", [wrong, "codec.quality=90"] if "quality" not in wrong else ["codec.format=png", wrong])
+
+
+def test_set_overrides_the_profile_and_the_last_one_wins():
+    found = load_settings("embedded", ["codec.format=webp", "components.n=2", "components.n=4", "policy.max_residual=null"])
+    assert (found.codec.format, found.components.n, found.policy.max_residual) == ("webp", 4, None)
+    assert found.segmenter.kind == "annotations", "what is not overridden stays the profile's"
+    models = load_settings("photos", ["rewriter.models=[{kind: transformers, model: /m}]"]).rewriter.models
+    assert [model.model for model in models] == ["/m"]
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in PROFILES.glob("*.yaml")))
+def test_profiles_load(profile: str):
+    assert isinstance(load_settings(profile), Settings)
+
+
+def test_a_profile_may_be_any_file(tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text("components: {n: 2}\n")
+    assert load_settings(str(tmp_path / "mine.yaml")).components.n == 2
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(SettingsError, match="mapping"):
+        load_settings(str(tmp_path / "list.yaml"))
+    (tmp_path / "broken.yaml").write_text("components: {n: 2\n")
+    with pytest.raises(SettingsError, match="not YAML"):
+        load_settings(str(tmp_path / "broken.yaml"))
+    with pytest.raises(SettingsError, match="built in are embedded, gpu, photos"):
+        load_settings("phots")
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError):
+        load_settings().components.n = 2
+
+
+def test_a_hash_covers_the_sections_of_its_stage_and_nothing_else():
+    base = load_settings("photos")
+    changes = {
+        "policy.max_residual=0.9": set(),
+        "spark.partitions=7": set(),
+        "ingest.batch_records=5": set(),
+        "ingest.max_pixels=1000": {"ingest"},
+        "extractor.kind=openai": {"extract"},
+        "segmenter.confidence=0.2": {"segment", "recheck"},
+        "components.n=2": {"plan"},
+        "plan.max_area=0.4": {"plan"},
+        "rewriter.models=[{kind: openai}]": {"rewrite"},
+        "judge.text={kind: openai}": {"rewrite"},
+        "judge.image_text=blip": {"score"},
+        "inpainter.radius=3": {"inpaint"},
+        "codec.quality=80": {"inpaint"},
+        "embedder.model=ViT-B-32": {"score"},
+    }
+    for change, stages in changes.items():
+        other = load_settings("photos", [change])
+        found = {s.name for s in CHAIN if settings_hash(base, s.sections) != settings_hash(other, s.sections)}
+        assert found == stages, change
+
+
+def test_a_hash_does_not_depend_on_how_the_settings_were_given(tmp_path: Path):
+    (tmp_path / "same.yaml").write_text("codec: {quality: 92, max_side: 640, format: jpeg}\nsegmenter: {image_size: 640}\n")
+    for stage in CHAIN:
+        given = settings_hash(load_settings(str(tmp_path / "same.yaml")), stage.sections)
+        assert given == settings_hash(validate_settings({}), stage.sections)
+
+
+def test_every_setting_is_described():
+    rows = describe()
+    assert len(rows) > 60
+    assert all(text for _, _, text in rows), [name for name, _, text in rows if not text]
