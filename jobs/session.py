@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 DELTA_PACKAGE = "io.delta:delta-spark_4.0_2.13:4.4.0"
 
 # A local run is short and its work is in Python: without the second compiler the JVM takes half the CPU time to start.
-LOCAL_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+LOCAL_JVM = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    f" -Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
+)
 
 # Before the session starts; a cluster sets these in spark-defaults.conf.
 STATIC = {

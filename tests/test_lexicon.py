@@ -221,3 +221,8 @@ def test_finds_the_annotated_objects_of_photographs():
     assert both > 170  # measured 181 of 408
     assert sum(bool(named[image] & annotated[image]) for image in named) >= 90  # images, measured 95 of 101
     assert sum("*" in perhaps(caption) for caption in captions) < 0.05 * len(captions)  # measured 12 of 505
+
+
+def test_a_compound_whose_plural_may_be_a_verb_perhaps_names_its_first_word() -> None:
+    assert find_mentions("a lamp at the bus stop") == []
+    assert [(m["label"], m["certain"]) for m in find_mentions("A blue bus stops beside a lamp")] == [("bus", False)]

@@ -135,11 +135,23 @@ def _index(
         if words[-1] in singular | listed or table[words].plural or "of" in words:
             continue
         for last in plurals(words[-1]):
-            table.setdefault((*words[:-1], last), Term((*words[:-1], last), table[words].readings, True))
+            found = table[words].readings or _may_be_verb(words[:-1], last, table)
+            table.setdefault((*words[:-1], last), Term((*words[:-1], last), found, True))
     index: dict[tuple[str, ...], list[Term]] = {}
     for words, term in table.items():
         index.setdefault(words[:2], []).append(term)
     return {first: tuple(sorted(terms, key=lambda t: -len(t.words))) for first, terms in index.items()}
+
+
+# Plurals of blocked compounds that are as often what the first thing does: "a bus stops".
+_VERBS = frozenset("docks jumps parks passes runs shows stands stops".split())
+
+
+def _may_be_verb(before: tuple[str, ...], last: str, table: dict[tuple[str, ...], Term]) -> tuple[tuple[str, bool], ...]:
+    """Perhaps-readings of such a plural: those of the words before it."""
+    if before not in table or last not in _VERBS:
+        return ()
+    return tuple((label, False) for label, _ in table[before].readings)
 
 
 def _attached(
