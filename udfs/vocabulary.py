@@ -144,7 +144,7 @@ def _index(
 
 
 # Plurals of blocked compounds that are as often what the first thing does: "a bus stops".
-_VERBS = frozenset("docks jumps parks passes runs shows stands stops".split())
+_VERBS = frozenset(["docks", "jumps", "parks", "passes", "runs", "shows", "stands", "stops"])
 
 
 def _may_be_verb(before: tuple[str, ...], last: str, table: dict[tuple[str, ...], Term]) -> tuple[tuple[str, bool], ...]:
