@@ -76,3 +76,12 @@ def test_bounds() -> None:
     mask = np.zeros((10, 10), np.bool_)
     mask[2:5, 3:9] = True
     assert masks.bounds(mask) == (2, 3, 5, 9)
+
+
+def test_distances_are_exact_wherever_the_mask_lies_in_memory() -> None:
+    rows, columns = np.mgrid[:97, :131]
+    expected = np.sqrt(((rows - 40) ** 2 + (columns - 60) ** 2).astype(np.float64)).astype(np.float32)
+    for offset in range(8):  # OpenCV alone gives roots that differ in the last bit
+        mask = np.ones(97 * 131 + 8, dtype=bool)[offset : offset + 97 * 131].reshape(97, 131)
+        mask[40, 60] = False
+        np.testing.assert_array_equal(masks.depth(mask), expected)

@@ -205,9 +205,8 @@ def seam(rgb: Rgb, mask: Mask, soft_border: float) -> float | None:
         return None
     width = soft_border + 2.0
     box = lattice.crop_box(mask, 0.0)
-    inside = lattice.cut(mask, box).astype(np.uint8)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inside = lattice.cut(mask, box)
+    depth, away = masks.depth(inside), masks.depth(~inside)
     signed = cv2.GaussianBlur(depth - away, (0, 0), 1.0)
     luma = cv2.cvtColor(np.ascontiguousarray(lattice.cut(rgb, box)), cv2.COLOR_RGB2GRAY)
     slopes = [cv2.Sobel(luma, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]

@@ -71,8 +71,7 @@ def dilate(mask: Mask, radius: float) -> Mask:
     """Grow by ``radius`` pixels (Euclidean)."""
     if radius <= 0 or not mask.any():
         return mask.copy()
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= radius)
+    return np.asarray(depth(~mask) <= radius)
 
 
 def feather(mask: Mask, width: float) -> NDArray[np.float32]:
@@ -82,8 +81,17 @@ def feather(mask: Mask, width: float) -> NDArray[np.float32]:
     """
     if width <= 0 or mask.all():
         return mask.astype(np.float32)
-    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(np.minimum(depth / (width + 1.0), 1.0), dtype=np.float32)
+    return np.asarray(np.minimum(depth(mask) / (width + 1.0), 1.0), dtype=np.float32)
+
+
+def depth(mask: Mask) -> NDArray[np.float32]:
+    """Pixels from each pixel of the mask to the nearest one outside it (Euclidean, float32 [H, W]); 0 outside.
+
+    OpenCV's roots differ in their last bits with where the arrays lie in memory, and a threshold such as 6.0 then moves whole
+    pixels: a batch that is tried again would write another image. The squares are whole numbers, and NumPy's roots are exact.
+    """
+    roots = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.sqrt(np.rint(roots * roots)), dtype=np.float32)
 
 
 def bounds(mask: Mask) -> Box:
