@@ -24,6 +24,7 @@ from jobs.stream import Run, finish, start
 from jobs.tables import Store
 
 BIN = Path(sys.executable).parent
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # short-lived JVMs on few cores: the second compiler costs more than it gives
 SETTINGS = ("segmenter.kind=annotations", "spark.partitions=2")
 # Both executors are there before the first task, so that each gets one; and nothing listens on any other address than this.
 CLUSTER = {
@@ -35,6 +36,8 @@ CLUSTER = {
     "spark.driver.memory": "1g",
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
+    "spark.driver.extraJavaOptions": QUICK,
+    "spark.executor.extraJavaOptions": QUICK,
 }
 PATIENCE_S = 600
 
@@ -44,13 +47,12 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.mark = folder, uuid.uuid4().hex
-        quick = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
         self.environment = os.environ | {
             "DUALSET_MARK": self.mark,
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": str(folder / "local"),
             "SPARK_DAEMON_MEMORY": "256m",
-            "SPARK_DAEMON_JAVA_OPTS": f"{quick} -Dspark.master.rest.enabled=false",
+            "SPARK_DAEMON_JAVA_OPTS": f"{QUICK} -Dspark.master.rest.enabled=false",
             "PYSPARK_PYTHON": sys.executable,
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",  # the addresses are made up, also where there is a device
