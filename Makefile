@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install demo test lint
+.PHONY: install demo test test-slow lint
 
 install: $(STAMP)
 
@@ -28,3 +28,7 @@ lint: install
 
 test: install lint
 	$(BIN)/python -m pytest
+
+# Real kills and a real cluster: many minutes.
+test-slow: install
+	$(BIN)/python -m pytest -m slow

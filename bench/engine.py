@@ -76,9 +76,11 @@ def through_loop(pool: ProcessPoolExecutor, files: list[Path], batch_size: int, 
 
 def _load(tree: str) -> None:
     global _worker  # noqa: PLW0603 - one model a process
+    from udfs import clock
     from udfs.factory import Worker
 
     _worker = Worker(ROLE, tree)
+    clock.collect()  # the engine's workers have loaded it before the measurement, too
 
 
 def _ready(number: int) -> int:
@@ -145,7 +147,7 @@ def measure(folder: Path, images: Path, settings: Settings, count: int, rounds: 
 
 def report(count: int, engine: Times, loop: Times, spark: dict[str, float], bare: dict[str, float]) -> None:
     """Print medians and, of the last run of each, the seconds by part."""
-    (one, whole), (loop_one, loop_whole) = ((statistics.median(times[size]) for size in times) for times in (engine, loop))
+    (one, whole), (loop_one, loop_whole) = ([statistics.median(times[size]) for size in (1, count)] for times in (engine, loop))
     fixed = (one - loop_one) * spark["batches"]
     print(f"\n{count} photographs, {PROCESSES} processes with one thread each, median of {len(engine[count])} runs")
     print(f"bare loop                      {count / loop_whole:8.2f} images/s")

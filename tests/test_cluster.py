@@ -127,6 +127,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         sweep(made.mark)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_worker_dies_and_nothing_is_lost(spark: SparkSession, coco_mini: Path, tmp_path: Path, cluster: Cluster) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
