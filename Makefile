@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install demo test test-slow lint
+.PHONY: install demo test lint
 
 install: $(STAMP)
 
@@ -28,7 +28,3 @@ lint: install
 
 test: install lint
 	$(BIN)/python -m pytest
-
-# Real kills and a real cluster: many minutes.
-test-slow: install
-	$(BIN)/python -m pytest -m slow

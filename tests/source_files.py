@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,20 +11,12 @@ import pytest
 from PIL import Image
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from jobs.sources import SourceError, source_error
 from jobs.sources.record import RECORD
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(name="spark", scope="session")
-def spark_session() -> SparkSession:
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.driver.memory", "1g").config("spark.sql.shuffle.partitions", "2")
-    return builder.getOrCreate()
 
 
 def collect(table: DataFrame) -> dict[str, Row]:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -72,7 +73,7 @@ class Cluster:
         place = ["--cores", "1", "--memory", "1g", "--work-dir", str(self.folder / f"work{number}"), self.url]
         log = self._daemon(f"worker{number}", "worker.Worker", place, gpu)
         self._wait_for(log, "Successfully registered with master")
-        return next(process for process in marked(self.mark) if str(self.folder / f"work{number}") in process.cmdline())
+        return next(process for process in marked(self.mark) if str(self.folder / f"work{number}") in command_of(process))
 
     def _daemon(self, name: str, which: str, arguments: list[str], options: str) -> Path:
         ports = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
@@ -106,14 +107,30 @@ class Cluster:
     def lose(self, number: int) -> None:
         """SIGKILL a worker with its executor: as when a machine goes."""
         lost = [self.workers[number], *self.workers[number].children(recursive=True)]
-        assert any("CoarseGrainedExecutorBackend" in " ".join(process.cmdline()) for process in lost)
+        assert any("CoarseGrainedExecutorBackend" in command_of(process) for process in lost)
         for process in lost:
             process.kill()
 
     def listens_on(self) -> set[str]:
         """The addresses that any process of the cluster and its applications listens on."""
-        sockets = [socket for process in marked(self.mark) for socket in process.net_connections(kind="inet")]
+        sockets = [socket for process in marked(self.mark) for socket in sockets_of(process)]
         return {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN}
+
+
+def command_of(process: psutil.Process) -> str:
+    """A process's command line; empty if it ended meanwhile, as helpers of the JVMs do at any time."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
+def sockets_of(process: psutil.Process) -> list[Any]:
+    """A process's sockets; none if it ended meanwhile."""
+    try:
+        return process.net_connections(kind="inet")
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 @pytest.fixture
@@ -127,7 +144,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         sweep(made.mark)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_worker_dies_and_nothing_is_lost(spark: SparkSession, coco_mini: Path, tmp_path: Path, cluster: Cluster) -> None:
     here, there = tmp_path / "here", tmp_path / "there"

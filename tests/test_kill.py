@@ -21,7 +21,6 @@ def source(coco_mini: Path, yolo: Path, tmp_path: Path) -> Iterator[Source]:
     sweep(made.mark)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_two_random_kills_leave_no_trace(spark: SparkSession, source: Source, tmp_path: Path) -> None:
     timeline = undisturbed(source, tmp_path / "whole")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from source_files import Row, collect, error_of, images_folder, said, spark_session, write_json  # noqa: F401  fixtures
+from source_files import Row, collect, error_of, images_folder, said, write_json  # noqa: F401  fixtures
 
 from jobs.sources import SourceError, records
 from jobs.sources.coco import parse

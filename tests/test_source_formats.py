@@ -12,7 +12,6 @@ from source_files import (  # noqa: F401  fixtures
     images_folder,
     picture,
     said,
-    spark_session,
     write_json,
     write_tar,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from source_files import collect, images_folder, picture, said, spark_session, write_json, write_tar  # noqa: F401  fixtures
+from source_files import collect, images_folder, picture, said, write_json, write_tar  # noqa: F401  fixtures
 
 from jobs.settings import Ingest
 from jobs.sources import SourceError, records, source_name
