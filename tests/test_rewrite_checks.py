@@ -49,3 +49,34 @@ def test_masks_tell_sure_from_perhaps():
     sure, perhaps = masks("Two animals on a couch.", labels)
     assert sure == 0 and perhaps == 0b011
     assert masks("", labels) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("original", "text", "removed", "kept", "code"),
+    [
+        ("A man in the woods holding frisbees.", "The woods holding frisbees.", "person", "frisbee", "lost_doer"),
+        ("A cook near an oven is cooking with pans.", "Cooking with pans near an oven.", "person", "oven", "lost_doer"),
+        ("The two boys sit on a bench together.", "A bench together.", "person", "bench", "lost_verb"),
+        ("Two cows with a boy on their backs.", "A boy on their backs.", "cow", "person", "dangling_pronoun"),
+        ("A truck with its lights on and a dog.", "Its lights on and a dog.", "truck", "dog", "dangling_pronoun"),
+        ("A boy riding a skateboard on the side of a ramp.", "A boy of a ramp.", "skateboard", "person", "wrong_of"),
+        ("This is a bus.", "This.", "bus", "", "bare_pronoun"),
+        ("A boy is waiting with skis.", "A boy is waiting is waiting.", "skis", "person", "bad_list"),
+    ],
+)
+def test_faults_of_meaning_have_codes(original, text, removed, kept, code):
+    assert code in check(original, text, [removed], [kept] if kept else [])
+
+
+@pytest.mark.parametrize(
+    ("original", "text", "removed", "kept"),
+    [
+        ("A man in the woods holding frisbees.", "The woods with frisbees.", "person", "frisbee"),
+        ("A road leading to a barn with a dog.", "A road leading to a barn.", "dog", ""),
+        ("A cow with its calf near a truck.", "A cow with its calf.", "truck", "cow"),
+        ("A photo of a man riding a horse.", "A photo of a horse.", "person", "horse"),
+        ("A bowl of apples and bananas.", "A bowl of bananas.", "apple", "banana"),
+    ],
+)
+def test_texts_that_say_what_the_original_said_pass(original, text, removed, kept):
+    assert check(original, text, [removed], [kept] if kept else []) == []

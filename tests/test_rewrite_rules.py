@@ -93,6 +93,88 @@ def test_the_rest_stays_as_it_was(caption, removed, expected):
     assert without(caption, *removed) == expected
 
 
+@pytest.mark.parametrize(
+    ("caption", "removed", "expected"),
+    [
+        # Who did it has gone: no place or thing does it instead.
+        ("A man in the woods holding frisbees.", ["person"], "The woods with frisbees."),
+        ("A boy on a pier observing birds.", ["person"], "A pier with birds."),
+        ("A mechanic in a garage tinkers with a motorcycle.", ["person"], "A garage with a motorcycle."),
+        ("Cooks at a party cooking with pans near an oven.", ["person"], "An oven."),
+        ("The two boys sit on a bench together.", ["person"], "A bench."),
+        ("A woman shouts on her cell phone angrily.", ["person"], "A cell phone."),
+        ("A station and plane unloading passengers with luggage.", ["airplane"], "A station and passengers with luggage."),
+        ("A lady walking a dog down a path holding an umbrella.", ["dog"], "A lady on a path holding an umbrella."),
+        # A direction without a movement.
+        ("A girl riding a skateboard down the side of a ramp.", ["skateboard"], "A girl on a ramp."),
+        ("A girl riding a skateboard down a road.", ["person"], "A skateboard on a road."),
+        ("This player is swinging his bat at the ball.", ["baseball bat"], "This player and the ball."),
+        (
+            "A woman smiles while standing next to a cake on the oven.",
+            ["cake"],
+            "A woman smiles while standing next to the oven.",
+        ),
+        (
+            "A man is holding his arms out on his surfboard in the sea.",
+            ["surfboard"],
+            "A man is holding his arms out in the sea.",
+        ),
+        # "of" leads only to what it led to.
+        ("A combination of big and small cows resting on a hill.", ["cow"], "A hill."),
+        ("A fork and bowl of peas and beans.", ["bowl"], "A fork."),
+    ],
+)
+def test_no_verb_or_preposition_is_left_on_a_wrong_noun(caption, removed, expected):
+    assert without(caption, *removed) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "removed", "expected"),
+    [
+        ("Boys with a camera have spoons in their mouths.", ["person"], "Spoons."),
+        ("Two elephants on a platform with a boy sitting on their necks.", ["elephant"], "A platform with a boy sitting."),
+        ("A white truck parked on the beach with its door open near a boat.", ["truck"], "The beach with a boat."),
+        ("This is a tall boy looking at a shiny bottle.", ["person"], "A shiny bottle."),
+        ("A young lady smiles as she looks at her cell phone.", ["cell phone"], "A young lady smiles."),
+        ("two children holding a cake that has their picture on it", ["person"], "a cake"),
+        ("Dogs and a cow go about their business in a meadow.", ["dog"], "A cow goes about its business in a meadow."),
+        ("A man with a sandwich in one hand and a book in the other.", ["sandwich"], "A man with a book."),
+    ],
+)
+def test_no_pronoun_is_left_without_its_noun(caption, removed, expected):
+    assert without(caption, *removed) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "removed", "expected"),
+    [
+        ("A thick crust pizza with ham and mushrooms near a clock.", ["pizza"], "A clock."),
+        ("A green clock with a running scene on the bottom near a dog.", ["clock"], "A dog."),
+        ("The blue bowl has skinny beans in it near a cat.", ["bowl"], "A cat."),
+        ("A man in a blue coat and green tie and a woman in a yellow headdress.", ["person"], "A green tie."),
+        ("A kid petting the dog on the head.", ["person"], "The dog."),
+        ("a woman on a large lawn flying a kite in the sky", ["kite"], "a woman on a large lawn"),
+    ],
+)
+def test_parts_contents_and_clothes_go_too(caption, removed, expected):
+    assert without(caption, *removed) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "removed", "status"),
+    [
+        ("This is a bus from the front view", "bus", "nothing_left"),
+        ("A view inside an oven that is packed with food.", "oven", "nothing_left"),
+        ("Two people at a bar, one of whom is looking at a clock.", "person", "not_rewritable"),
+        ("When the barn is cold, these sheep sleep near a truck.", "sheep", "not_rewritable"),
+        ("A man putting a red pot into his oven.", "oven", "not_rewritable"),
+    ],
+)
+def test_refused_rather_than_wrong(caption, removed, status):
+    mentions, labels = mentions_of(caption)
+    assert rewrite(caption, mentions, 1 << labels.index(removed)).status == status
+
+
 def test_nothing_left_is_said_so():
     mentions, labels = mentions_of("Two dogs.")
     assert labels == ["dog"]

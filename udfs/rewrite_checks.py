@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from udfs import rewrite_sense as sense
 from udfs import rewrite_words as words
 from udfs.lexicon import attached_words, find_mentions, normalise
 from udfs.rewrite_chunks import chunk
@@ -24,8 +25,14 @@ CODES = (
     "bad_list",
     "bad_article",
     "bad_agreement",
+    "lost_doer",
+    "lost_verb",
+    "dangling_pronoun",
+    "wrong_of",
+    "bare_pronoun",
 )
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+_DOUBLED = re.compile(r"\b([^\W\d_]+(?: [^\W\d_]+)?) \1\b")
 _ARTICLES = ("a", "an", "the")
 _DANGLING = (
     words.PREPOSITIONS - words.PARTICLES - {"inside", "outside", "behind", "above", "below", "underneath", "near", "beneath"}
@@ -64,14 +71,28 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
         # Articles are not counted: "a man, dog and cat" is no longer than "a dog and a cat".
         longer += sum(word in _ARTICLES for word in before) - sum(word in _ARTICLES for word in after)
         failed |= {"too_long"} if longer > 0 else {"repeat"} if longer == 0 else set()
-    failed |= _names(original, text, set(removed), set(kept))
-    failed |= _grammar(original, text)
+    trees = _tree(original), _tree(text)
+    failed |= _names(original, text, set(removed), set(kept), trees[0])
+    failed |= _grammar(original, text, trees)
+    failed |= _sense(trees, after, removed)
     if words.FORBIDDEN & set(after):
         failed.add("forbidden_word")
     return [code for code in CODES if code in failed]
 
 
-def _names(original: str, text: str, removed: set[str], kept: set[str]) -> set[str]:
+def _sense(trees: tuple[list[Node], list[Node]], text: list[str], removed: Collection[str]) -> set[str]:
+    before, after = trees
+    found = {
+        "lost_doer": sense.lost_doer(before, after),
+        "lost_verb": sense.lost_verb(after),
+        "dangling_pronoun": sense.dangling(before, after, text, removed),
+        "wrong_of": sense.wrong_of(before, after),
+        "bare_pronoun": sense.bare(after),
+    }
+    return {code for code, failed in found.items() if failed}
+
+
+def _names(original: str, text: str, removed: set[str], kept: set[str], tree: list[Node]) -> set[str]:
     failed = set()
     mentions = find_mentions(text)
     sure = {m["label"] for m in mentions if m["certain"] and m["label"] not in ("", "*")}
@@ -82,7 +103,7 @@ def _names(original: str, text: str, removed: set[str], kept: set[str]) -> set[s
         failed.add("lost_kept")
     if sure - known - removed:
         failed.add("names_new")
-    if _leftovers(original, text, removed) or _ownerless(text, removed, sure):
+    if _leftovers(original, text, removed, tree) or _ownerless(text, removed, sure):
         failed.add("leftover_attachment")
     return failed
 
@@ -96,10 +117,10 @@ def _tree(text: str) -> list[Node]:
         return []
 
 
-def _leftovers(original: str, text: str, removed: set[str]) -> set[str]:
+def _leftovers(original: str, text: str, removed: set[str], tree: list[Node]) -> set[str]:
     """Words for clothes, parts and contents that were tied to something removed and are still there."""
     tied: Counter[str] = Counter()
-    for node in _tree(original):
+    for node in tree:
         owner = node.parent
         if owner is None:
             continue
@@ -123,10 +144,11 @@ def _ownerless(text: str, removed: set[str], sure: set[str]) -> bool:
     return bool({"his", "her", "he", "she", "hers", "him", "himself", "herself"} & set(_WORD.findall(text.lower())))
 
 
-def _grammar(original: str, text: str) -> set[str]:
+def _grammar(original: str, text: str, trees: tuple[list[Node], list[Node]]) -> set[str]:
     failed = set()
     low, source = text.lower().strip(), " ".join(original.lower().split())
-    if _bad_list(low) and not _bad_list(source):
+    doubled = {match.group() for match in _DOUBLED.finditer(low)}
+    if (_bad_list(low) and not _bad_list(source)) or any(words_ not in source for words_ in doubled):
         failed.add("bad_list")
     for match in re.finditer(r"\b(an?)\s+([^\W_]+)", low):
         wrong = match.group(1) != article(match.group(2)) or match.group(2) in (
@@ -142,7 +164,7 @@ def _grammar(original: str, text: str) -> set[str]:
             failed.add("bad_article")
     if re.search(r"\b(?:an?|the)[\s.,]*$", low):
         failed.add("bad_article")
-    if _disagreements(text) - _disagreements(original):
+    if _disagreements(trees[1]) - _disagreements(trees[0]):
         failed.add("bad_agreement")
     return failed
 
@@ -161,10 +183,9 @@ def _bad_list(low: str) -> bool:
     )
 
 
-def _disagreements(text: str) -> set[tuple[str, str]]:
+def _disagreements(nodes: list[Node]) -> set[tuple[str, str]]:
     """(subject's noun, verb) pairs whose numbers differ."""
     found = set()
-    nodes = _tree(text)
     for node in nodes:
         for piece in node.lead:
             first = piece.tokens[0].low

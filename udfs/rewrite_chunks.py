@@ -126,7 +126,8 @@ def _noun_phrase(tokens: Sequence[Token], i: int) -> int:
             if last or not (after in ("A", "Q", "E") or lit):
                 break
         elif tag == "E":
-            if after not in ("N", "A") or j == i or tokens[j - 1].tag == "P":
+            listed = after in (",", "C") and _inner_conjunction(tokens, i, j + 1, last)
+            if not (after in ("N", "A") or listed) or j == i or tokens[j - 1].tag == "P":
                 break
         elif not (tag in ("C", ",") and _inner_conjunction(tokens, i, j, last)):
             break

@@ -6,12 +6,16 @@ from functools import lru_cache
 
 from udfs import rewrite_words as words
 from udfs.rewrite_chunks import Chunk, is_plural
+from udfs.rewrite_delete import owner
 from udfs.rewrite_rehang import Outcome
 from udfs.rewrite_tags import parts_of_speech
 from udfs.rewrite_tree import Node
 
 _SINGULAR = {"are": "is", "were": "was", "have": "has", "do": "does", "'re": "'s"}
 _PLURAL = {one: many for many, one in _SINGULAR.items()}
+
+
+_WORN_ON = ("on", "together")  # said of who wears or does something, not of the thing: "with skis on"
 
 
 @lru_cache(maxsize=10_000)
@@ -36,18 +40,23 @@ def realise(caption: str, nodes: Sequence[Node], outcome: Outcome, fresh: bool) 
     joined = _last_joined(outcome)
     lists = _lists(outcome)
     previous_verb: set[int] = set()  # nodes that already carry a verb
+    # "as a woman holds a cake" that lost its verb is joined by "and": no sentence any more.
+    fresh = fresh or any(bare_clause(node, nodes, outcome) for node in outcome.alive)
     for node in nodes:
         if node.index in outcome.kept_verbs:
             verb = outcome.kept_verbs[node.index]
             subject = node.parent
             parts += _conjunction(node, previous_verb)
             parts += [c.low for c in node.lead if c.kind == "W" and not fresh]
+            parts += [c.low for c in node.lead[: node.lead.index(verb)] if c.kind == "R" and c.low in words.PARTICLES]
             parts += [_verb(verb, _number_changed(subject, outcome), fresh, caption)]
             if _wants_down(node, nodes, outcome):
                 parts.append("down")
             if subject:
                 previous_verb.add(subject.index)
         if node.index not in alive:
+            if node.index and node.index not in outcome.kept_verbs:
+                parts += _particle(node, nodes[node.index - 1], outcome)
             continue
         place = outcome.places[node.index]
         link = place.link
@@ -75,6 +84,15 @@ def _wants_down(node: Node, nodes: Sequence[Node], outcome: Outcome) -> bool:
         return False
     follower = next((n for n in nodes if n.index > node.index and n.index in outcome.places), None)
     return follower is None or outcome.places[follower.index].parent is not node.parent or follower.role == "tail"
+
+
+def _particle(node: Node, before: Node, outcome: Outcome) -> list[str]:
+    """The "out" of "holding his arms out on a board", which goes with the verb before."""
+    kept = before.index in outcome.places and before.role == "verb" and node.role == "prep"
+    doer = before.parent is not None and before.parent.index in outcome.places
+    word, _, more = node.lead[0].low.partition(" ") if node.lead else ("", "", "")
+    alone = bool(node.lead) and (node.lead[0].kind == "R" or (bool(more) and more != "of" and not more.startswith("the ")))
+    return [word] if kept and doer and alone and word in ("out", "up", "down", "off", "back", "over") else []
 
 
 def _last_joined(outcome: Outcome) -> dict[int, int]:
@@ -130,9 +148,9 @@ def _own_lead(
             main = {m.index for m in (subject, *subject.members)} if subject else set()
             lost = fresh or not _acts(node, nodes, outcome) or (orphan and not main & previous_verb)
             if lost:
-                outcome.reduced.add(node.index)
+                outcome.reduced.update(n.index for n in (node, *node.members))
             out.append("and" if lost else caption[piece.start : piece.end])
-        elif piece.kind == "B" and lonely:
+        elif (piece.kind == "B" and lonely) or (piece.low in _WORN_ON and piece.kind == "R" and _doer_gone(subject, outcome)):
             continue
         elif piece.kind == "L":
             out.append(_agree(caption[piece.start : piece.end], number))
@@ -149,6 +167,16 @@ def _own_lead(
         else:
             out.append(caption[piece.start : piece.end])
     return out
+
+
+def bare_clause(node: Node, nodes: Sequence[Node], outcome: Outcome) -> bool:
+    """Whether a clause ("as she holds a cake") has lost its verb."""
+    return node.role == "clause" and any(c.kind == "B" for c in node.lead) and not _acts(node, nodes, outcome)
+
+
+def _doer_gone(node: Node | None, outcome: Outcome) -> bool:
+    """Whether the one who did something with ``node`` has gone: "with skis on"."""
+    return node is not None and node.parent is not None and node.parent.index not in outcome.places
 
 
 def _acts(subject: Node, nodes: Sequence[Node], outcome: Outcome) -> bool:
@@ -225,8 +253,12 @@ def _phrase(node: Node, nodes: Sequence[Node], outcome: Outcome, caption: str) -
     first = node.head_of_list
     if first is not None and first.index not in outcome.places and first.phrase and not _determined(phrase):
         lent = first.phrase.tokens[0].low
-        if first.phrase.tokens[0].tag == "D" and lent in ("a", "an", "the") and countable(phrase):
+        measured = any(t.low == "of" for t in first.phrase.tokens)  # "a bunch of apples and cider"
+        if not measured and first.phrase.tokens[0].tag == "D" and lent in ("a", "an", "the") and countable(phrase):
             return text if lent != "the" and is_plural(phrase.head) else f"{lent if lent == 'the' else article(text)} {text}"
+    whose = owner(nodes, node) if tokens[0].low == "their" else None
+    if whose is not None and "person" not in whose.labels and _number_changed(whose, outcome) == "singular":
+        return " ".join(["its", *(t.text for t in tokens[1:])])
     if tokens[0].tag == "S" and not _owner_stays(node, nodes, outcome):
         rest = " ".join(t.text for t in tokens[1:])
         return rest if not rest or is_plural(phrase.head) or phrase.head in words.MASS else f"{article(rest)} {rest}"
@@ -244,17 +276,13 @@ def countable(phrase: Chunk) -> bool:
 
 
 def _owner_stays(node: Node, nodes: Sequence[Node], outcome: Outcome) -> bool:
-    low = node.phrase.tokens[0].low if node.phrase else ""
-    before = [n for n in nodes[: node.index] if n.phrase]
-    if low in ("his", "her", "my", "your", "our") or (low == "their" and any("person" in n.labels for n in before)):
-        owners = [n for n in before if "person" in n.labels or n.animate]
-    else:
-        owners = [n for n in before if n.animate] or before[:1]
-    return not owners or all(n.index in outcome.places for n in owners[-1:])
+    whose = owner(nodes, node)
+    return whose is None or whose.index in outcome.places
 
 
 def _tidy(text: str) -> str:
     text = re.sub(r"\s+([,;:.])", r"\1", text)
     text = re.sub(r"(?:\s|,)+(?:and|or|,)(?=,? (?:and|or)\b)", "", text)
     text = re.sub(r" ('s|’s)\b", r"\1", text)
+    text = re.sub(r'" ([^"]*) "', r'"\1"', text)
     return re.sub(r"^[\s,;:]+|^(?:and|or|but) |[\s,;:]+$", "", text).strip()

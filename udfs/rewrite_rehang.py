@@ -69,18 +69,26 @@ def _stands_alone(node: Node, verb: Chunk, removed: Collection[str]) -> bool:
 
 def _find(nodes: Sequence[Node], node: Node, dead: set[int], root: Node | None, used: set[int], outcome: Outcome) -> Place:
     if node.role == "conj" and node.parent is not None:
-        return _find_in_list(node, dead, root, used)
+        return _find_in_list(nodes, node, dead, root, used, outcome)
     parent = node.parent
     if parent is None:
         return Place(None)
     if parent.index not in dead:
-        # "swinging a bat at a ball" without who swings it.
+        # "swinging a bat at a ball", "riding a board down a street" without who did it.
         lost = parent.role in ("verb", "verb_prep") and parent.parent is not None and parent.parent.index in dead
         moved = node.prep in ("to", "toward", "towards", "into", "onto") or (parent.role == "verb" and node.prep in words.AIMS)
+        if lost and node.role == "prep" and node.place and not parent.place and _short(node.prep) in words.GOING:
+            return Place(parent, settled(node))
+        if lost and node.role == "prep" and moved and parent.place:
+            return Place(parent, "and", joined=True)
         if lost and node.role == "prep" and moved:
             return Place(parent, settled(node)) if node.place else Place(parent, "and", joined=True)
-        scene_alone = parent.place and parent.parent is not None and parent.parent.index in dead
+        scene_alone = parent.place and not node.place and parent.parent is not None and parent.parent.index in dead
         if scene_alone and node.role == "prep" and node.prep in ("above", "under", "below", "beneath", "underneath", "over"):
+            return Place(parent, "with")
+        beside = _short(node.prep) in words.PROXIMITY or node.prep == "in front of"
+        if scene_alone and node.role == "prep" and ((beside and parent.head in words.ROOMS) or node.prep == "around"):
+            # "in a kitchen near a sink": the sink is in the kitchen too.
             return Place(parent, "with")
         if node.mute:
             if node.role == "verb_prep" or node.place:
@@ -89,7 +97,7 @@ def _find(nodes: Sequence[Node], node: Node, dead: set[int], root: Node | None, 
         return Place(parent)
     kin = sibling(parent, dead)
     if kin is not None:
-        if agent_fits(node, parent, kin) and (node.role != "verb" or node.labels or node.place):
+        if agent_fits(node, parent, kin) and node.prep != "of" and (node.role != "verb" or node.labels or node.place):
             return Place(kin)
         return Place(kin, "and", joined=True)
     top = parent
@@ -105,7 +113,9 @@ def _find(nodes: Sequence[Node], node: Node, dead: set[int], root: Node | None, 
     return _inherit(node, top, above, used, outcome)
 
 
-def _find_in_list(node: Node, dead: set[int], root: Node | None, used: set[int]) -> Place:
+def _find_in_list(
+    nodes: Sequence[Node], node: Node, dead: set[int], root: Node | None, used: set[int], outcome: Outcome
+) -> Place:
     first = node.head_of_list
     assert first is not None, "a member of a list has a head"
     if first.index not in dead or sibling(node, dead) is not None:
@@ -114,11 +124,16 @@ def _find_in_list(node: Node, dead: set[int], root: Node | None, used: set[int])
     above = first.parent
     if above is None:
         return Place(None, "") if root is None else Place(root, "and", joined=True)
-    if above.index not in dead and first.index not in used:
-        used.add(first.index)
-        return Place(above, _text(first))
+    between = any(first.index < n.index < node.index and n.index not in dead and n.phrase for n in nodes)
+    # "peas in a bowl and bread"
+    within = first.prep == "in" and bool(first.labels & words.VESSELS) and not node.labels & words.VESSELS
+    if above.index not in dead and first.index not in used and not between and not within:
+        return Place(above, _take(first, used, outcome))
     if above.index not in dead:
         return Place(above, "and", joined=True)
+    if above.parent is not None and above.parent is root and root.head in words.CONTAINERS and first.index not in used:
+        used.add(first.index)
+        return Place(root, "with")  # "a plate full of food: peas, beans"
     return Place(None, "") if root is None else _beside(node, root)
 
 
@@ -141,6 +156,13 @@ def _beside(node: Node, root: Node) -> Place:
     return Place(root, "and", joined=True)
 
 
+def _take(top: Node, used: set[int], outcome: Outcome) -> str:
+    """The connector of a dead node, for the first that takes its place; its verb is then no longer kept apart."""
+    used.add(top.index)
+    outcome.kept_verbs.pop(top.index, None)
+    return _text(top)
+
+
 def _text(node: Node) -> str:
     return " ".join(t.text for c in node.lead for t in c.tokens)
 
@@ -148,6 +170,8 @@ def _text(node: Node) -> str:
 def _short(prep: str) -> str:
     """The last word of "out in", "up on" and their like; other phrases in one word."""
     first, _, rest = prep.partition(" ")
+    if first in ("up", "down") and rest.startswith("the "):
+        return first  # "down the side of"
     return (
         rest
         if first in ("out", "up", "down", "over", "off", "back") and rest != "of" and " " not in rest and rest
@@ -158,8 +182,11 @@ def _short(prep: str) -> str:
 def settled(node: Node) -> str:
     """The node's preposition; a resting one where a verb of movement has gone: "down a street" becomes "on a street"."""
     prep = _short(node.prep)
-    if node.place and (prep in words.DIRECTIONS or not prep):
-        return "on" if node.head in words.ON_PLACES else "in"
+    if node.place and prep == "past":
+        return "by"
+    if node.place and (prep in words.GOING or prep in ("", "of", "over", "from")):
+        wet = prep == "across" and node.head in words.WATERS
+        return "on" if node.head in words.ON_PLACES and not wet else "in"
     return node.prep
 
 
@@ -168,27 +195,41 @@ def _inherit(node: Node, top: Node, above: Node, used: set[int], outcome: Outcom
     prep = _short(node.prep)
     old = top.prep
     scene = above.place or above.head in words.VIEWS or above.head == "room"
-    if (
-        old in ("with", "of", "featuring")
-        and scene
-        or (old == "of" and node.role != "prep")
-        or (top.role == "verb" and not above.animate and scene)
-    ):
+    shown = old == "of" and above.head in words.VIEWS
+    if (old in ("with", "featuring") and scene) or shown or (top.role == "verb" and not above.animate and scene):
         if top.index in used:
             near = [n for n in outcome.alive if n.phrase and n.index < node.index]
             return Place(above, "with") if near and near[-1].place and not node.place else Place(above, "and", joined=True)
+        return Place(above, _take(top, used, outcome))
+    if above.head in words.VIEWS and old in ("from", "in", "on", "at", "through") and top.index not in used:
         used.add(top.index)
-        return Place(above, _text(top))
-    if top.verb and top.verb.lemma in ("look", "watch", "see", "view", "stare", "gaze", "show") and top.index not in used:
-        used.add(top.index)
-        return Place(above, _text(top))
+        return Place(above, "of")
+    if old == "with" and top.animate and node.labels:
+        # "a ferry with passengers under an umbrella"
+        return Place(above, "with" if top.index not in used else "and", joined=top.index in used)
+    seen = top.verb is not None and top.verb.lemma in ("look", "watch", "see", "view", "stare", "gaze", "show")
+    if seen and top.index not in used and node.role != "verb":
+        return Place(above, _take(top, used, outcome))
+    if (
+        top.role == "verb"
+        and above.animate
+        and node.role == "prep"
+        and node.labels & words.FURNITURE
+        and prep in ("on", "in", "at")
+    ):
+        return Place(above, node.prep)
+    if node.place and above.place and top.animate and _short(old) in words.PROXIMITY:
+        return Place(above, "and", joined=True)
     verb_kept = top.index in outcome.kept_verbs
-    if node.role == "prep" and (prep == "with" or (prep == "at" and not node.animate)):
+    if node.role == "prep" and (prep == "with" or (prep == "at" and not node.animate and (node.place or top.role != "verb"))):
         return Place(above, node.prep)
     if node.place and node.role in ("prep", "verb_prep"):
         return Place(above, node.prep if verb_kept else settled(node))
     if node.role in ("prep", "verb_prep") and prep in words.PROXIMITY:
         return Place(above, node.prep)
+    close = top.role in ("prep", "verb_prep") and _short(old) in words.NEAR and top.index not in used
+    if close and node.role == "prep" and node.labels and prep in ("on", "in"):
+        return Place(above, _take(top, used, outcome))  # near a cake on a stove is near the stove
     if node.role == "prep" and top.role in ("prep", "verb_prep") and prep in words.LOCATIVE:
         return Place(above, node.prep)
     if top.role in ("prep", "verb_prep") and old in words.PROXIMITY and top.index not in used:

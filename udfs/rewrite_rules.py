@@ -12,12 +12,12 @@ from typing import Any
 
 from udfs.rewrite_chunks import Chunk, chunk
 from udfs.rewrite_delete import doomed
-from udfs.rewrite_realise import article, realise
-from udfs.rewrite_rehang import rehang
+from udfs.rewrite_realise import article, bare_clause, realise
+from udfs.rewrite_rehang import Outcome, rehang
 from udfs.rewrite_soften import soften
 from udfs.rewrite_tokens import tokenise
 from udfs.rewrite_tree import Misread, Node, build
-from udfs.rewrite_words import VIEWS
+from udfs.rewrite_words import PUTS, VIEWS
 
 Mention = dict[str, Any]
 MAX_CHARS = 2000
@@ -57,8 +57,9 @@ def rewrite(caption: str, mentions: Sequence[Mention], subset: int) -> Removal:
     if not kept:
         return Removal(None, "nothing_left")
     text = "".join(_sentence(part, caption) + (stop + " " if stop else "") for part, stop in kept).strip()
+    text = re.sub(r"; (\w)(?!\w*[A-Z])", lambda m: m.group().lower(), text)
     tail = re.search(r"[.!?]*\s*$", caption.rstrip())
-    text = re.sub(r"[.!?\s]+$", "", text) + (tail.group().strip() if tail else "")
+    text = re.sub(r"[.!?;\s]+$", "", text) + (tail.group().strip() if tail else "")
     return Removal(text)
 
 
@@ -87,27 +88,73 @@ def _without(caption: str, nodes: Sequence[Node], gone: Sequence[Mention]) -> st
     if not marks:
         return caption[start:end]
     hit = {n.index for n in nodes if soften(n, marks)}
+    if hit and any(c.kind == "B" for c in nodes[0].lead):
+        raise Misread("a clause before the main one")
     removed = {m["label"] for m in gone if m["certain"]}
     for spare in (False, True):
         dead = doomed(nodes, hit, spare)
         if any(n.index not in dead and _stands(n, nodes, dead) for n in nodes):
-            outcome = rehang(nodes, dead, removed)
+            outcome = _hung(nodes, dead, removed)
+            heir = next((i for i in outcome.places if nodes[i].phrase), None)
+            if heir is None:
+                continue
             lists = {n.index for n in nodes[0].members}
-            heir = next(i for i in outcome.places if nodes[i].phrase)
             fresh = nodes[0].index in dead and heir not in lists and not any(c.kind == "L" for c in nodes[0].lead)
             return realise(caption, nodes, outcome, fresh)
     return ""
 
 
+def _hung(nodes: Sequence[Node], dead: set[int], removed: set[str]) -> Outcome:
+    """The survivors hung anew, without what lost its sense by that.
+
+    Raises:
+        Misread: a verb or a pronoun is left that says nothing without what has gone.
+    """
+    outcome = rehang(nodes, dead, removed)
+    lost = {n.index for n in outcome.alive if _pronoun(n) and bare_clause(n, nodes, outcome)}
+    if _views_nothing(nodes[0], outcome):
+        lost.add(0)
+    if lost:
+        outcome = rehang(nodes, dead | lost, removed)
+    if any(_nowhere(n, nodes, outcome) for n in outcome.alive):
+        raise Misread("a verb has lost where to")
+    if any(place.joined and _pronoun(nodes[i]) for i, place in outcome.places.items()):
+        raise Misread("a pronoun is left without what it stood for")
+    return outcome
+
+
+def _pronoun(node: Node) -> bool:
+    return node.phrase is not None and node.phrase.tokens[-1].tag == "P"
+
+
 def _stands(node: Node, nodes: Sequence[Node], dead: set[int]) -> bool:
     """Whether a surviving node can carry a text: a view ("a picture") only with something in it."""
-    if node.phrase is None or node.phrase.tokens[-1].tag == "P":
+    if node.phrase is None or node.phrase.tokens[-1].tag in ("P", "D", "Q"):
         return False
     if (node.hanger or node.worn) and node.index:
         return False
     if node.head in VIEWS:
         return any(n.index not in dead and n.parent is node and n.phrase for n in nodes)
     return True
+
+
+def _nowhere(node: Node, nodes: Sequence[Node], outcome: Outcome) -> bool:
+    """Whether "putting a hand on a horse" has lost what the hand is put on."""
+    doer = node.parent
+    acts = node.role == "verb" and doer is not None and doer.index in outcome.places
+    if not acts or node.verb is None or node.verb.lemma not in PUTS:
+        return False
+    goals = [n for n in nodes if n.parent is node and n.role == "prep" and n.prep in ("on", "in", "into", "onto", "to", "over")]
+    return bool(goals) and all(n.index not in outcome.places for n in goals)
+
+
+def _views_nothing(root: Node, outcome: Outcome) -> bool:
+    """Whether "a view" has lost all that it was a view of, and others are only joined to it."""
+    if root.head not in VIEWS or root.index not in outcome.places:
+        return False
+    if root.place:
+        return False
+    return not any(place.parent is root and not place.joined for place in outcome.places.values())
 
 
 def _extent(nodes: Sequence[Node]) -> tuple[int, int]:

@@ -53,6 +53,13 @@ def tag_open(tokens: list[Token], nouns: Collection[tuple[int, int]]) -> None:
             token.tag = "N" if any(token.end == end for _, end in inside) else "A"
         else:
             token.tag = _closed(token, tokens[i + 1] if i + 1 < len(tokens) else None)
+            before = tokens[i - 1] if i else token
+            named = any(before.end == end for _, end in nouns)
+            after = tokens[i + 1].low if i + 1 < len(tokens) else ""
+            busy = token.low in ("cooking", "shopping", "painting") and before.tag not in ("D", "A", "S") and i > 0
+            acts = before.tag in ("B", "X") or named or (busy and (after in words.PREPOSITIONS or after in words.DETERMINERS))
+            if token.tag == "N" and token.low in words.DOINGS and acts and after != "of":
+                token.tag = ""  # "while cooking", "a man cooking", "at a party cooking with pans"
     for i, token in enumerate(tokens):
         if not token.tag:
             token.tag = _open(tokens, i, any(tokens[i - 1].end == end for _, end in nouns))
@@ -73,13 +80,23 @@ def tag_open(tokens: list[Token], nouns: Collection[tuple[int, int]]) -> None:
 
 
 def _shortened(tokens: list[Token], span: tuple[int, int]) -> tuple[int, int]:
-    """A noun phrase's span from after the last verb in -ing that follows a noun in it: "shoreline holding surfboards"."""
+    """A noun phrase's span from after the last verb in it: "shore holding boards", "beach fly red kites", "(that) has peas"."""
     start, end = span
-    for before, token in zip(tokens, tokens[1:], strict=False):
-        verb = token.low.endswith("ing") and verb_lemma(token.low) in words.CAPTION_VERBS
-        within = start <= before.start and token.end < end and token.low not in words.NOUNS_IN_ING
+    for i, token in enumerate(tokens[1:-1], 1):
+        before = tokens[i - 1]
+        lemma = verb_lemma(token.low)
+        if token.start == start and before.low in words.RELATIVES and lemma in words.CAPTION_VERBS and token.low != lemma:
+            span = (token.end, end)
+        if not (start <= before.start and token.end < end) or token.low in words.NOUNS_IN_ING:
+            continue
+        if token.low.endswith("ing"):
+            verb = verb_lemma(token.low) is not None
+        else:
+            # No compound goes on with an adjective.
+            following = parts_of_speech(tokens[i + 1].low)
+            verb = verb_lemma(token.low) in words.CAPTION_VERBS and "ADJ" in following and "NOUN" not in following
         parts = parts_of_speech(before.low)
-        if within and verb and "NOUN" in parts and "ADJ" not in parts:
+        if verb and "NOUN" in parts and "ADJ" not in parts:
             span = (token.end, end)
     return span
 
@@ -88,7 +105,7 @@ def _closed(token: Token, following: Token | None) -> str:
     low = token.low
     after = following.low if following else ""
     if not low[0].isalnum():
-        return "C" if low == "&" else ("." if low in ".!?" else ",")
+        return "C" if low == "&" else ("." if low in ".!?;" else ",")
     if low == "there" and (after in words.BE or after in ("'s", "seems", "appears")):
         return "L"
     if low == "there's":
@@ -99,9 +116,9 @@ def _closed(token: Token, following: Token | None) -> str:
         (low in words.RELATIVES, "W"),
         (low in words.DETERMINERS, "D"),
         (low == "her" and (not after or after in words.PREPOSITIONS or not after[0].isalnum()), "P"),
-        (low in words.POSSESSIVES, "S"),
+        (low in words.POSSESSIVES or (low == "it's" and _is_noun(after)), "S"),
         (low in words.PRONOUNS and low != "others", "P"),
-        (low in words.NUMBERS or low.isdigit(), "Q"),
+        (low in words.NUMBERS or low.isdigit() or (":" in low and low[0].isdigit()), "Q"),
         (low in words.AUXILIARIES, "X"),
         (low in words.CONJUNCTIONS, "C"),
         (low in words.SUBORDINATORS, "B"),
@@ -138,12 +155,18 @@ def _closed(token: Token, following: Token | None) -> str:
             "R",
         ),
         (low in words.PREPOSITIONS, "I"),
+        (low == "home" and after in ("plate", "base", "office"), "A"),
         (low in words.COLOURS, "A"),
         (low in words.ADVERBS, "R"),
         (low in words.ADJECTIVES, "A"),
         (low in words.NOUNS_IN_ING or low in words.NOUNS_NOT_VERBS, "N"),
     )
     return next((tag for holds, tag in table if holds), "")
+
+
+def _is_noun(word: str) -> bool:
+    """Whether a word can only be a noun, so that "it's" before it is a slip for "its"."""
+    return bool(word) and (word in words.BODY or set(parts_of_speech(word)) == {"NOUN"}) and not word.endswith("ing")
 
 
 def _infinitive(word: str) -> bool:
@@ -179,8 +202,20 @@ def _open(tokens: list[Token], i: int, after_component: bool) -> str:
     if alone and lemma in words.CAPTION_VERBS and low != lemma and low.endswith("s") and after in ("I", "R", "A", "D", "$", ""):
         # "as another looks on"
         return "V"
+    crowd = i > 0 and tokens[i - 1].low in ("many", "others", "several", "few", "some") and after in ("I", "R", "$")
+    if crowd and low in words.CAPTION_VERBS and low not in words.NOUNS_NOT_VERBS:
+        # "as many look on"
+        return "V"
+    if before == "," and after in ("I", "R") and low == lemma and low in words.STAND_ALONE:
+        # "several dogs, among them a puppy, gather in a yard"
+        return "V"
     if low.endswith("ing") and before == "X" and not parts:
         return "G"
+    following = tokens[i + 1].low.removesuffix("s") if i + 1 < len(tokens) else ""
+    if following in words.COMPOUNDS.get(low, ()):
+        return "A"
+    if low == "looking" and before == "A" and _noun_follows(tokens, i):
+        return "A"
     if lemma and low.endswith("ing"):
         # "a smiling woman", but "a woman smiling"; "a bat swinging" has no determiner right before it.
         counted = before == "I" and tokens[i - 1].low == "of" and i > 1 and tokens[i - 2].low in words.MEASURES

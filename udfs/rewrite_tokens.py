@@ -11,7 +11,7 @@ from collections.abc import Collection
 from udfs.rewrite_tags import Token, tag_open
 
 # Words with inner hyphens and apostrophes, the genitive apart; anything else that is not a blank is one token.
-_TOKEN = re.compile(r"(?:[A-Za-z]\.){2,}|[^\W_]+(?:[-'’./][^\W_]+)*|'s\b|\S")
+_TOKEN = re.compile(r"(?:[A-Za-z]\.){2,}|[^\W_]+(?:[-'’./][^\W_]+|(?<=\d):(?=\d)\d+)*|'s\b|\S")
 _REGION = (
     r"(?:top|back|front|sides?|middle|cent(?:er|re)|edge|ends?|bottom|corner|rear|midst|hood|inside|outside|bank|base|shores?"
     r"|left|right|part|area|section|backs|tops|edges|hands?)"
@@ -24,7 +24,8 @@ _PREPOSITION = re.compile(
     r"|as well as|close by|on to|off of|inside of|outside of|up against|in between|up on|up to|over to|out on"
     r"|out in|out to|down on|up in|full of|across from|away from|ahead of|instead of|such as|onto|in to|back to"
     r"|in with|on board|made of|made from|out from|down in|up at|out at|away at|up from|around in|in and out of"
-    r"|by the side of|on top|off to|over by|down into|up onto|up into",
+    r"|by the side of|on top|off to|over by|down into|up onto|up into"
+    r"|down the side of|up the side of|down the middle of|in conjunction with|in addition to|due to",
     re.IGNORECASE,
 )
 _ADVERBIAL = re.compile(
@@ -35,6 +36,7 @@ _ADVERBIAL = re.compile(
     r"|all over|by itself|on top|upside down|right side up",
     re.IGNORECASE,
 )
+_ADJECTIVE = re.compile(r"(?:(?<=a )|(?<=the )|(?<=of ))(?:cut|chopped|sliced|rolled|dressed) up(?= [a-z])", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:more|less|fewer) than (?:one|two|three|a dozen)|at least (?:one|two|three)", re.IGNORECASE)
 
 
@@ -70,7 +72,7 @@ def tokenise(caption: str, nouns: Collection[tuple[int, int]]) -> list[Token]:
 def _fixed_at(caption: str, position: int, nouns: Collection[tuple[int, int]]) -> Token | None:
     if position and not caption[position - 1].isspace():
         return None
-    for pattern, tag in ((_ADVERBIAL, "R"), (_PREPOSITION, "I"), (_NUMBER, "Q")):
+    for pattern, tag in ((_ADJECTIVE, "A"), (_ADVERBIAL, "R"), (_PREPOSITION, "I"), (_NUMBER, "Q")):
         match = pattern.match(caption, position)
         # A fixed phrase ends at a word's end and swallows no mention.
         if not match or (match.end() < len(caption) and caption[match.end()].isalnum()):

@@ -13,7 +13,9 @@ from udfs.rewrite_tags import Token
 
 ANIMALS = words.word_set("bird cat dog horse sheep cow elephant bear zebra giraffe")
 ANIMATE = ANIMALS | {"person"}
-_ANIMATE_WORDS = words.word_set("he she they him them who i we you one others another animal animals couple family crowd team")
+_ANIMATE_WORDS = (
+    words.word_set("he she they him them who i we you one others another animal animals couple family crowd team") | words.COMPANY
+)
 _STATIC = words.word_set("sit lay lie stand hang park rest be contain feature float hang line lean perch")
 
 
@@ -99,6 +101,8 @@ def build(chunks: Sequence[Chunk]) -> list[Node]:
     lead: list[Chunk] = []
     for piece in chunks:
         if piece.kind == "NP":
+            if piece.head == "whom":
+                raise Misread("a relative clause that the shallow grammar does not cover")
             if nodes and not any(c.kind != "R" for c in lead):
                 raise Misread("two noun phrases in a row")
             nodes.append(_place(nodes, lead, piece))
@@ -164,15 +168,19 @@ def _host(current: Node, hung: Node, conjoined: bool) -> Node:
     Clothes hang on who wears them, vehicles on who rides them.
     """
     node, prep = current, hung.prep
-    held = hung.head not in words.WORN and (
-        current.role == "verb" or hung.phrase is not None and hung.phrase.tokens[0].tag == "S"
+    in_hand = current.prep == "with" and hung.head in ("hand", "hands", "mouth", "mouths")
+    held = (
+        hung.head not in words.WORN
+        and hung.head not in ("expression", "smile")
+        and (current.role == "verb" or in_hand or hung.phrase is not None and hung.phrase.tokens[0].tag == "S")
     )
     if hung.worn and prep in ("in", "with") and not current.animate and not held:
         wearer = current
         while wearer.parent is not None and not wearer.animate:
             wearer = wearer.parent
         return wearer if wearer.animate else current
-    if prep == "on" and hung.labels & words.RIDDEN and not current.animate:
+    ridden = hung.labels & words.RIDDEN or (current.place and "cell phone" in hung.labels)
+    if prep == "on" and ridden and not current.animate:
         rider = current
         while rider.parent is not None and not rider.animate:
             rider = rider.parent
@@ -241,8 +249,22 @@ def _subject(nodes: Sequence[Node], current: Node, lead: Sequence[Chunk]) -> Nod
         # "riding a horse and holding a flag": whoever did the first does the second.
         doer = next((n.parent for n in chain if n.verb and n.parent), None)
         return doer or next((n for n in chain if n.animate), chain[-1])
-    resting = verb.lemma in _STATIC or verb.tokens[-1].tag == "E"
+    passive = verb.tokens[-1].tag == "E"
     apt = near.animate or near.role in ("verb", "verb_prep", "conj") or near.prep in ("with", "of") or near.parent is None
-    if resting and apt:
+    if passive and verb.lemma in words.CUTS and (food := next((n for n in chain if n.labels & words.FOODS), None)):
+        return food
+    if (verb.lemma in _STATIC or passive) and apt:
         return near
-    return next((n for n in chain if n.animate), near)
+    doers = [n for n in chain if n.animate]
+    if doers and (doers[0] is not current and verb.lemma in words.HANDLES or verb.lemma in ("use", "talk", "write", "read")):
+        # "walking a dog down a path holding a bag"
+        return next((n for n in doers if "person" in n.labels), doers[0])
+    if doers:
+        return doers[0]
+    if verb.lemma in words.SENTIENT:
+        doll = next((n for n in chain if "teddy bear" in n.labels or n.head in words.TOYS), None)
+        return doll or (near if chain[-1].head in words.VIEWS else chain[-1])
+    if near.place and not passive and verb.lemma not in words.PLACES_DO:
+        # "a train on a track rolling past": places do not roll.
+        return next((n for n in chain if not n.place and not n.hanger), near)
+    return near

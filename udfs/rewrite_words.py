@@ -34,7 +34,7 @@ PREPOSITIONS = word_set(
 PARTICLES = word_set("down up off out over around back away along by through in on about forward ahead past across together")
 CONJUNCTIONS = word_set("and or but & plus nor")
 RELATIVES = word_set("that which who")
-SUBORDINATORS = word_set("while as when where because if so until though although since whilst than")
+SUBORDINATORS = word_set("while as when where how why because if so until though although since whilst than")
 BE = word_set("is are was were be been being am 's 're")
 AUXILIARIES = BE | word_set("has have had do does did can could will would may might must should")
 ADVERBS = word_set(
@@ -61,8 +61,9 @@ NOUNS_IN_ING = word_set(
     "building buildings ceiling clothing railing painting paintings string ring rings evening morning"
     " king thing things wing wings frosting topping toppings icing stuffing awning crossing landing"
     " setting wedding spring duckling siding bedding lightning covering parking dining living lighting"
-    " swing cooking shopping pudding dumpling seating furnishing earring earrings stocking sibling"
+    " tasting vending bathing swing cooking shopping pudding dumpling seating furnishing earring earrings stocking sibling"
 )
+DOINGS = word_set("cooking shopping painting landing crossing parking lighting building swing living dining setting")
 NOUNS_NOT_VERBS = word_set(
     "lines rows parks shops stops signs lights plants boats skis waves plates glasses flowers tables"
     " drinks trees cars trains ties beds fries vegetables fruits people men women children kids street"
@@ -95,8 +96,52 @@ CAPTION_VERBS = word_set(
     " lounge snuggle cuddle flip grind skate bike cycle hike wade splash paddle row fish check text type"
     " call give bring ask help let keep grab slice chop bake fry stir pour mix roast spread wave cheer"
     " celebrate board unload load arrive depart head come fall browse bat pitch tend guide herd stretch"
-    " wrap balance bounce"
+    " wrap balance bounce observe overlook tinker peer wander listen nuzzle wipe examine dig cry grasp forage soar"
+    " windsurf embrace leap await glare inspect purchase pretend emerge descend ascend pause nibble strut consist say"
+    " include offer amble stroll knit juggle chat repair kayak hop greet sniffle shout sell"
 )
+# What only people and animals do: a place or a thing never takes such a verb over from somebody who has gone.
+SENTIENT = word_set(
+    "hold carry wear eat drink look watch smile laugh talk ride play use observe tinker peer wander listen sip sit walk"
+    " jump pose cut throw catch hit kick swing sleep read cook try prepare enjoy chase lick bite sniff graze swim ski surf"
+    " skateboard snowboard stare gaze reach pick kneel crouch speak sing dance kiss hug pet feed brush wash chew nap relax"
+    " compete practice perform work write wait nuzzle shout chat wipe examine inspect browse yawn crawl stroll amble"
+)
+# What a place may do of its own: "a road leading to a farm".
+PLACES_DO = word_set("run lead wind cross go surround overlook face contain feature fill have hold cover be separate divide")
+# Things that stay when what is in them goes: "a basket of apples" becomes "a basket".
+CONTAINERS = word_set(
+    "basket baskets plate plates tray trays box boxes bag bags jar jars pan pans pot pots bucket buckets crate crates container"
+    " containers table tables shelf shelves counter case cases dish dishes platter platters cart carts stand cage rack racks bin"
+    " bins drawer cabinet wagon trailer bowl cup glass pitcher vase saucer tin can"
+)
+# Verbs that say where to: they are no statement without it.
+PUTS = word_set("put place set lay rest dip stick lean tuck")
+# What people do with their hands.
+HANDLES = word_set("hold carry wear use talk write read serve pull push")
+TOYS = word_set("doll dolls toy toys statue statues robot robots figurine figurines puppet puppets mannequin mannequins")
+ROOMS = word_set(
+    "room kitchen bathroom bedroom office restaurant cafe store shop classroom library hotel house home apartment bakery"
+)
+# Things that people are on or at while they do something else.
+FURNITURE = frozenset({"bed", "couch", "chair", "bench", "dining table", "toilet"})
+# What is done to food, by whatever it is said of.
+CUTS = word_set("cut slice chop eat bite")
+# Compounds with a participle.
+COMPOUNDS = {
+    **dict.fromkeys(("sitting", "waiting", "dressing", "meeting", "changing"), word_set("room area")),
+    **dict.fromkeys(("eating", "serving", "cutting", "baking"), word_set("utensil area tray dish spoon bowl plate board")),
+    **dict.fromkeys(("rolling", "folding", "rocking"), word_set("pin chair table bag suitcase hill horse")),
+}
+VESSELS = frozenset({"bowl", "cup", "vase", "wine glass", "bottle"})
+# Words of manner that need a doer: "together", "angrily".
+MANNER = word_set("together alone alike online")
+# Open space holds nothing but what flies there: it goes with what was in it.
+OPEN_AIR = word_set("sky skies")
+# Labels with toppings and fillings: what they are "with" is part of them.
+FOODS = frozenset({"pizza", "sandwich", "hot dog", "cake", "donut"})
+# Words for people and animals together, as those who do something.
+COMPANY = word_set("group groups gang class band audience pair bunch mob troupe squad staff")
 # Verbs that still say something true and grammatical once what followed them has gone.
 STAND_ALONE = word_set(
     "stand sit walk run play fly swim sleep jump smile pose eat graze park rest wait talk laugh work"
@@ -148,11 +193,11 @@ MEASURES = word_set(
     " collection crowd pack string fleet team array kind kinds type types some several many all both"
     " each half one two three dozen dozens series cluster mix mixture loaf chunk wedge assorted display"
     " batch gang few bit handful ton tons load loads trio school litter swarm gaggle hundreds thousands"
-    " rest most head heads bundle body bodies"
+    " rest most head heads bundle body bodies amount amounts combination mass abundance"
 )
 VIEWS = word_set(
     "images pictures photographs pic picture photo photograph image view shot closeup close-up up"
-    " portrait painting drawing selfie scene snapshot photos"
+    " portrait painting drawing selfie scene snapshot photos shots views paintings drawings portraits diorama"
 )
 # Places that can stand alone as what remains of a scene, and in which anything else may be said to be.
 PLACES = word_set(
@@ -169,7 +214,7 @@ PLACES = word_set(
     " clearing roadway railway railroad terminal floor carpet lane rural scene bakery kitchenette closet"
     " laundry den foyer tunnel roof rooftop streets roads cemetery prairie surface surfaces downtown"
     " freeway avenue pathway walkway parkway subway resort campsite campground shed warehouse dugout"
-    " mound"
+    " mound skyline property land sands courtyard lakeside riverbank hilltop"
 )
 # Words that cannot stand alone when what they hang on has gone: regions, events, light, manner.
 HANGERS = word_set(
@@ -183,6 +228,7 @@ HANGERS = word_set(
     " them him her foot feet colors color colour condition preparation half wheel show season date walk"
     " move outline crevice swing hit pitch serve shot step attention love travel training practice"
     " summer winter inside outside corner_ wheels legs day's process sides ends reflection sport tennis"
+    " route twilight delivery affair takeoff maneuver maneuvers gathering stance newscast meeting"
     " baseball soccer football basketball tournament ceremony celebration"
 )
 WORN = word_set(
@@ -193,6 +239,8 @@ WORN = word_set(
     " jersey jerseys attire sandals flops tights stockings earrings necklace bracelet watch ring wig"
     " headband bandana mitt pajamas sweatshirt blouse kimono gown headphones earphones makeup leash"
     " collar harness saddle bridle bathing beanie armor swimwear raincoat overalls turban veil headset"
+    " cardigan poncho parka pullover polo tee loafers tights tiara crown cloak headdress headdresses"
+    " heels pant pyjamas slippers bonnet bandanas jewelry beads wigs aprons robes"
     " lanyard visor wet_suit underwear sari kilt cape garb garments leather toga curlers"
 )
 BODY = word_set(
@@ -201,9 +249,10 @@ BODY = word_set(
     " tail tails paw paws wing wings trunk trunks tusk tusks horn horns fur mane spots stripes beak"
     " feathers body bodies lips skin tattoo tattoos belly stomach butt braids muscles bottom smile"
     " expression thumb ponytail bangs curls hips waist wrist chin cheek hoof hooves claws snout antlers"
-    " faces hairs bun dreadlocks"
+    " faces hairs bun dreadlocks mouths noses necks tongues beards laps trunks bellies"
 )
 PROXIMITY = word_set("near by beside next_to behind under above below alongside against between around")
+NEAR = word_set("near by beside next_to alongside close_to")
 LOCATIVE = PROXIMITY | word_set(
     "on in at inside on_top_of with atop within among amongst outside upon beneath underneath over along"
 )
@@ -215,7 +264,8 @@ PARTS = word_set(
     "side top back front end edge nose tail wing wheel wheels hood door window handle roof seat bow leg"
     " legs head face inside corner bottom half part piece interior front-end backside rear middle center"
     " background arm arms hand hands mouth neck trunk ear ears eye eyes body foot feet lap shoulder"
-    " windshield dashboard mirror bumper engine reflection shadow statue_ sides backs"
+    " prow stern hull mast cockpit fuselage propeller caboose windshield dashboard mirror bumper engine"
+    " reflection shadow statue_ sides backs"
 )
 # May be said of whatever stands, lies or moves, so a list's other members may inherit them.
 ANYONES_VERBS = word_set("sit stand lie lay walk run rest sleep play look move be pose wait")
@@ -223,17 +273,20 @@ ANYONES_VERBS = word_set("sit stand lie lay walk run rest sleep play look move b
 AIMS = word_set("at to toward towards into onto from off for as")
 # Prepositions of movement.
 DIRECTIONS = word_set("down up across along over through into onto to toward towards from off past around after out_of")
+# Of these, those that cannot be said of what rests.
+GOING = word_set("down up across through into onto to toward towards off out_of")
+WATERS = word_set("river lake ocean sea water stream pond bay canal")
 # Places that things are on; they are in others.
 ON_PLACES = word_set(
     "street road hill hillside slope mountain wave waves ramp track tracks runway beach field court"
     " snow path trail sidewalk bridge highway grass ground floor sand shore hills streets roads tarmac"
     " lawn dirt driveway pier dock crosswalk rail stairs steps rails ocean lake river roadway pathway"
-    " walkway pavement"
+    " walkway pavement curb"
 )
 # Nouns that take no article in the singular, or need none in a caption.
 MASS = word_set(
     "food water grass snow luggage furniture wine beer milk fruit meat bread cheese sand equipment"
     " traffic clothing rice soup salad broccoli hay mud dirt coffee tea juice ice stuff cream baggage"
-    " produce graffiti scissors jewelry silverware corn lettuce sauce chicken pasta sushi cattle"
+    " produce champagne graffiti scissors jewelry silverware corn lettuce sauce chicken pasta sushi cattle"
     " wildlife foliage vegetation greenery paper glass wood fire smoke pizza cake"
 )
