@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from jobs.settings import SettingsError, load_settings
-from jobs.sources import COMMON, SOURCES, SourceError, records, source_error, source_name
+from jobs.sources import COMMON, SOURCES, SourceError, complete, records, source_error, source_name
 
 if TYPE_CHECKING:
     from jobs.stream import Run
@@ -76,6 +76,7 @@ def _ingest(kind: str, options: dict[str, Any], root: str, profile: str, overrid
     from jobs.stream import finish, start
 
     run = open_run(root, profile, overrides)
+    options = dict(complete(kind, options, absolute(root)))
     try:
         count = ingest.add(run, records(run.store.spark, kind, options, run.settings.ingest))
     except PySparkException as problem:
@@ -292,6 +293,27 @@ def sheet(
     require_tables(this.store)
     count = draw_sheet(this.store, this.settings, absolute(output), families, seed)
     out.print(f"{count} families: {output}", highlight=False)
+
+
+@app.command()
+def report(
+    root: Root,
+    output: Annotated[str, typer.Option(help="HTML file to write; empty: report.html in the root")] = "",
+    families: Annotated[int, typer.Option(min=0, max=200, help="families in the gallery")] = 24,
+    seed: Annotated[int, typer.Option(help="another seed draws other families")] = 0,
+    doubtful: Annotated[float, typer.Option(min=0, max=1, help="share of the gallery nearest to a limit of the policy")] = 0.5,
+    profile: Profile = "photos",
+    set_: Set = None,
+) -> None:
+    """Write one self-contained HTML file: counts, filter, gallery, quality, coverage, shift, texts, cost, settings."""
+    from jobs.report import write_report
+    from jobs.status import require_tables
+
+    this = open_run(root, profile, set_)
+    require_tables(this.store)
+    place = absolute(output) if output else f"{this.store.root}/report.html"
+    size = write_report(this.store, this.settings, place, families, seed, doubtful)
+    out.print(f"{place} ({size / 1e6:.1f} MB)", highlight=False)
 
 
 @app.command()

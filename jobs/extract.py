@@ -30,7 +30,7 @@ def transform(batch: Batch) -> "DataFrame":
     )
 
 
-STAGE = Stage("extract", "images", "components", ("extractor",), transform, blob_source=True)
+STAGE = Stage("extract", "images", "components", ("extractor", "lexicon"), transform, blob_source=True)
 
 if __name__ == "__main__":
     from jobs.cli import run_stage

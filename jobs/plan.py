@@ -33,7 +33,7 @@ def transform(batch: Batch) -> "DataFrame":
     )
 
 
-STAGE = Stage("plan", "instances", "families", ("components", "plan"), transform)
+STAGE = Stage("plan", "instances", "families", ("components", "plan", "lexicon"), transform)
 
 if __name__ == "__main__":
     from jobs.cli import run_stage

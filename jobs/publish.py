@@ -16,18 +16,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from jobs.policy import describe, reasons_sql
+from jobs.policy import describe
 from jobs.settings import Settings, settings_hash
 from jobs.stream import StageError
 from jobs.tables import Store
-from jobs.views import VIEWS, latest
+from jobs.views import VIEWS, judged, latest
 from training.snapshot import COLUMNS, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, TableVersion, read_manifest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # Later stages first: whatever a row of an entry refers to was committed before it, and so is in a version that is pinned later.
-READ = ("scores", "dual_images", "families", "images", "withdrawn")
+READ = ("reviews", "scores", "dual_images", "families", "images", "withdrawn")
+BY_HAND = ("reviews", "withdrawn")  # may not be there
 # A sorted, streaming aggregation holds one family at a time; Spark's default holds the bytes of 128.
 STREAMING = {"spark.sql.execution.useObjectHashAggregateExec": "false"}
 
@@ -67,7 +68,7 @@ def pin(store: Store) -> Pinned:
             detail = store.spark.sql(f"DESCRIBE DETAIL {store.name(table)}").first()
             assert history is not None and detail is not None, "a table has a history"
             tables[table] = TableVersion(version=history["version"], id=detail["id"])
-        elif table != "withdrawn":
+        elif table not in BY_HAND:
             raise StageError(f"publish reads {table}, which is not there yet: run the chain first")
     return Pinned(store.spark, store.root, store.catalog, store.schema_name, tables)
 
@@ -152,7 +153,7 @@ def numbered(pinned: Pinned, settings: Settings, wave: Sequence[str], before: in
     from pyspark.sql import functions as F
 
     found = {name: pinned.latest(name) for name in pinned.tables}
-    samples = pinned.spark.sql(VIEWS["samples"].format(**found, reasons=reasons_sql(settings.policy)))
+    samples = pinned.spark.sql(VIEWS["samples"].format(**found, judged=judged(pinned, settings.policy, pinned.tables)))
     pairs = samples.where(F.col("ingest_batch").isin(list(wave))).groupBy("record_id", "subset").agg(*map(F.expr, PAIRS))
     duals = pinned.rows("dual_images", wave).select("record_id", "subset", "attempt")
     images = duals.join(pairs, on=["record_id", "subset"], how="left").groupBy("record_id").agg(*map(F.expr, IMAGES))

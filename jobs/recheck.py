@@ -31,7 +31,7 @@ def transform(batch: Batch) -> "DataFrame":
     )
 
 
-STAGE = Stage("recheck", "dual_images", "rechecks", ("segmenter",), transform, blob_source=True)
+STAGE = Stage("recheck", "dual_images", "rechecks", ("segmenter", "lexicon"), transform, blob_source=True)
 
 if __name__ == "__main__":
     from jobs.cli import run_stage

@@ -55,7 +55,7 @@ transform(namings, (naming, i) -> struct(
             c -> c.label = m.label OR array_contains(c.carries, m.label)), true) AS INT) - 1 AS bit)) AS mentions))
 """
 
-STAGE = Stage("rewrite", "families", "dual_texts", ("rewriter", "judge.text"), transform)
+STAGE = Stage("rewrite", "families", "dual_texts", ("rewriter", "judge.text", "lexicon"), transform)
 
 if __name__ == "__main__":
     from jobs.cli import run_stage

@@ -168,5 +168,26 @@ TABLES: dict[str, Table] = {
             ("record_id",),
             "record_id STRING NOT NULL, reason STRING, withdrawn_at TIMESTAMP",
         ),
+        Table(
+            "reviews",
+            "What a person said of a pair of dual image and text",
+            ("reviewer", "record_id", "subset", "caption_id", "judged_at"),
+            """ingest_batch STRING NOT NULL COMMENT 'the batch of records that every lookup prunes by',
+    record_id STRING NOT NULL, subset INT NOT NULL, caption_id STRING NOT NULL COMMENT 'of the text that was shown with the image',
+    reviewer STRING NOT NULL, judged_at TIMESTAMP NOT NULL, verdict STRING NOT NULL COMMENT 'accept or reject',
+    scope STRING NOT NULL COMMENT 'pair, or image: the image is at fault, whatever text goes with it',
+    reasons ARRAY<STRING> COMMENT 'codes of jobs.review.words.REASONS', note STRING,
+    image_version STRING COMMENT 'jobs.policy.IMAGE_VERSION of what was shown; a word counts only while it is the same',
+    text_version STRING COMMENT 'jobs.policy.TEXT_VERSION, likewise',
+    stratum STRING COMMENT 'why the pair was chosen: doubtful or random; only random ones estimate anything',
+    inclusion_probability DOUBLE COMMENT 'of being drawn, for random ones',
+    population BIGINT COMMENT 'pairs that it was drawn from: those that the policy kept, or those that it rejected',
+    kept BOOLEAN COMMENT 'what the policy said at export', policy STRING, seed BIGINT, export_id STRING,
+    imported_at TIMESTAMP""",
+            checks=(
+                ("verdict_known", "verdict IN ('accept', 'reject')"),
+                ("scope_known", "scope = 'pair' OR (scope = 'image' AND verdict = 'reject')"),
+            ),
+        ),
     )
 }

@@ -29,7 +29,7 @@ def transform(batch: Batch) -> "DataFrame":
     )
 
 
-STAGE = Stage("segment", "components", "instances", ("segmenter",), transform)
+STAGE = Stage("segment", "components", "instances", ("segmenter", "lexicon"), transform)
 
 if __name__ == "__main__":
     from jobs.cli import run_stage

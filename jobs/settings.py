@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -177,6 +177,7 @@ class Settings(_Node):
 
     catalog: str = Field("", description="Unity Catalog or Hive catalog; with schema_name, tables are named, not paths")
     schema_name: str = Field("", description="schema in the catalog")
+    lexicon: str = Field("", description="whose words captions are read by: a scene domain or a YAML file; empty: COCO's")
     components: Components = Components()
     ingest: Ingest = Ingest()
     extractor: LanguageModel = LanguageModel()
@@ -190,6 +191,15 @@ class Settings(_Node):
     policy: Policy = Policy()
     publish: Publish = Publish()
     spark: Spark = Spark()
+
+    @field_validator("lexicon")
+    @classmethod
+    def _lexicon_exists(cls, lexicon: str) -> str:
+        from udfs.vocabulary import DOMAINS, locate
+
+        found = locate(lexicon)
+        # Workers have another working folder; a built-in name is one everywhere.
+        return lexicon if not lexicon or found.parent == DOMAINS else str(found)
 
 
 def load_settings(profile: str = "photos", overrides: Iterable[str] = ()) -> Settings:
@@ -232,7 +242,11 @@ def validate_settings(tree: dict[str, Any]) -> Settings:
 def settings_hash(settings: Settings, sections: Iterable[str]) -> str:
     """Sixteen hexadecimal digits over the named sections (``plan``) or single settings (``ingest.max_bytes``)."""
     tree = settings.model_dump(mode="json")
-    chosen = {name: reduce(dict.__getitem__, name.split("."), tree) for name in sections}
+    chosen: dict[str, Any] = {name: reduce(dict.__getitem__, name.split("."), tree) for name in sections}
+    if lexicon := chosen.pop("lexicon", ""):
+        from udfs.vocabulary import load
+
+        chosen["lexicon"] = load(lexicon).digest  # of its words: where the file lies changes no row
     text = json.dumps(chosen, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

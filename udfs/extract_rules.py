@@ -16,7 +16,7 @@ class RulesExtractor:
     name = "rules"
 
     def __init__(self, settings: "Settings", device: str) -> None:
-        """Read the words; neither the settings nor the device matter to them."""
+        """Read the words of the selected lexicon (``udfs.vocabulary.using``; a worker selects that of its settings)."""
         self.version = lexicon.version()
 
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from udfs import clock
+from udfs import clock, vocabulary
 from udfs.role import Failure, Role, Row
 
 if TYPE_CHECKING:
@@ -74,11 +74,14 @@ class Worker:
 
     def __init__(self, role: str, tree: str) -> None:
         self.gpu, self.device = pick_device()
-        self.role = load(role, tree, self.device)
+        self.words = vocabulary.load(json.loads(tree).get("lexicon", ""))
+        with vocabulary.using(self.words):
+            self.role = load(role, tree, self.device)
 
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
         """Results of one micro-batch as plain rows with ``ADDED``; a row's seconds are its share of the batch."""
-        results = self._results(rows)
+        with vocabulary.using(self.words):
+            results = self._results(rows)
         seconds = {part: spent / len(rows) for part, spent in clock.collect().items()}
         lineage = {
             "model": self.role.name,
@@ -104,7 +107,7 @@ class Worker:
 
 def load(role: str, tree: str, device: str) -> Role:
     """The role held by this worker, loaded if it is another one or has other settings."""
-    key = json.dumps([role, tree, device])
+    key = json.dumps([role, tree, device, vocabulary.vocabulary().digest])
     if key in _held:
         return _held[key]
     if _held:

@@ -20,7 +20,7 @@ from udfs.caption_words import WORD, Match, Parse
 from udfs.mentions import Mention, parse_caption
 from udfs.vocabulary import ANY, vocabulary
 
-VERSION = 1  # of the rules; the words have a digest of their own
+VERSION = 2  # of the rules; the words have a digest of their own
 MOST = 50  # a larger number is an estimate, and no detector counts that far
 
 

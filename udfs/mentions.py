@@ -17,7 +17,7 @@ from udfs.caption_words import (
     possessed,
     split,
 )
-from udfs.vocabulary import ANY, Term, vocabulary
+from udfs.vocabulary import ANY, Term, Vocabulary, vocabulary
 
 Mention = dict[str, Any]
 
@@ -25,9 +25,14 @@ _ARTICLES = frozenset({"a", "an", "any", "the"})
 _ALTERNATIVES = _ARTICLES | {"or"}
 
 
-@functools.lru_cache(maxsize=512)
 def parse_caption(caption: str) -> Parse:
     """Words, terms and mentions of a caption; shared and not to be changed."""
+    return _parse_caption(caption, vocabulary())
+
+
+@functools.lru_cache(maxsize=512)
+def _parse_caption(caption: str, known: Vocabulary) -> Parse:
+    # The lexicon is the selected one, and here only to tell cached results apart.
     parse = Parse(split(caption))
     parse.keep(longest_matches(parse.words))
     parse.keep([match for match in parse.matches if not _only_describes(parse, match)])
@@ -69,6 +74,8 @@ def _only_describes(parse: Parse, match: Match) -> bool:
         return head in known["measures"] and not _of_number(parse, match.last + 2)
     if head in ("couple", "pair") and after and after.term.plural:
         return True
+    if following.text.endswith("ed") and match.last + 2 in parse.owner:
+        after = parse.owner[match.last + 2]  # "an orange spotted cat"
     return head in known["adjectival"] and ((after is not None and after.term.noun) or loose_noun(following.text))
 
 
@@ -196,7 +203,7 @@ def _unknown_nouns(caption: str, parse: Parse) -> list[Mention]:
     """Nouns that are in no list: each may be anything. Names ("New York") and denied nouns are left out."""
     known, found = vocabulary(), []
     for i, word in enumerate(parse.words):
-        if i in parse.owner or len(word.text) < 3 or word.gap == "'" or not word.text.isalpha() or _is_known(word.text):
+        if i in parse.owner or len(word.text) < 3 or word.gap == "'" or not word.text.isalpha() or _is_known(word.text, known):
             continue
         before, following = parse.words[i - 1].text if i else "", parse.following(i)
         modifier = following is not None and (i + 1 in parse.owner or loose_noun(following.text))
@@ -211,11 +218,10 @@ def _unknown_nouns(caption: str, parse: Parse) -> list[Mention]:
 
 
 @functools.lru_cache(maxsize=65536)
-def _is_known(text: str) -> bool:
+def _is_known(text: str, known: Vocabulary) -> bool:
     """Whether a word is known to name none of the classes."""
-    known = vocabulary()
     forms = {text, *parts_of_speech(text).get("NOUN", ())}
-    lists = ("scenery", "stop", "determiners", "measures", "colours", "attached")
+    lists = ("scenery", "stop", "determiners", "measures", "colours", "attached", "breaks")
     abstract = text.endswith(("tion", "sion", "ness", "ment", "ship", "ism", "ance", "ence", "ility", "ology")) and len(text) > 7
     return abstract or any(forms & known[name] for name in lists) or text in known.numbers or (text,) in known.pronouns
 

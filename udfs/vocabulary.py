@@ -1,11 +1,19 @@
 """The words that name components: a lexicon's YAML file, loaded once and ready to be looked up.
 
-A lexicon is a file in ``udfs/lexicons``; COCO's 80 classes are the built-in one. Everything about words is in the file, so that
-another detector's classes need another file and no code. What the sections mean is said beside them in the file.
+COCO's 80 classes are the built-in one, ``lexicons/coco.yaml``; what its sections mean is said beside them in the file. Another
+detector's classes need another file and no code: its ``words:`` (those of a scene domain's definition file, or the whole of a
+plain YAML file) replace the sections about classes and add to the lists of other words (colours, scenery, ...).
+
+Which lexicon is read with is a setting. ``using`` selects it for as long as a role is at work; nothing else changes it, and
+outside it is COCO's.
 """
 
 import functools
 import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +21,7 @@ from typing import Any
 import yaml
 
 PATH = Path(__file__).parent / "lexicons" / "coco.yaml"
+DOMAINS = Path(__file__).parent.parent / "scenes" / "domains"
 ANY = "*"  # the label of a mention that may name anything
 
 
@@ -30,9 +39,16 @@ class Term:
     noun: bool = True
 
 
-@dataclass(frozen=True)
+class LexiconError(ValueError):
+    """A lexicon's file is missing or wrong."""
+
+
+@dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """A lexicon ready for use: terms by their first two words (longest first) and sets of single lower-case words."""
+    """A lexicon ready for use: terms by their first two words (longest first) and sets of single lower-case words.
+
+    One file has one object a process, which is equal to no other: results may be cached by it.
+    """
 
     labels: tuple[str, ...]
     terms: dict[tuple[str, ...], tuple[Term, ...]]
@@ -54,11 +70,87 @@ class Vocabulary:
         return self.sets[f"@{name}"]
 
 
+_selected: ContextVar[Vocabulary | None] = ContextVar("lexicon", default=None)
+
+
+def vocabulary() -> Vocabulary:
+    """The lexicon selected by ``using``, else COCO's."""
+    return _selected.get() or _make(PATH, None)
+
+
+@contextmanager
+def using(lexicon: str | Vocabulary) -> Iterator[Vocabulary]:
+    """Read with a lexicon inside the block: a name, a file (see ``load``), or one that is loaded."""
+    token = _selected.set(load(lexicon) if isinstance(lexicon, str) else lexicon)
+    try:
+        yield vocabulary()
+    finally:
+        _selected.reset(token)
+
+
+def load(lexicon: str) -> Vocabulary:
+    """A lexicon by the name of a scene domain or the path of a YAML file; empty: COCO's. About a second for each file's content.
+
+    Raises:
+        LexiconError: no such file, or no lexicon in it.
+    """
+    path = locate(lexicon)
+    return _make(path, None if path == PATH else path.read_bytes())
+
+
+def locate(lexicon: str) -> Path:
+    """The file of a lexicon.
+
+    Raises:
+        LexiconError: there is none.
+    """
+    found = PATH if not lexicon else DOMAINS / f"{lexicon}.yaml"
+    found = found if found.is_file() else Path(lexicon).absolute()
+    if not found.is_file():
+        known = ", ".join(sorted(file.stem for file in DOMAINS.glob("*.yaml")))
+        raise LexiconError(f"no lexicon {lexicon!r}: the domains are {known}; or give a YAML file")
+    return found
+
+
 @functools.cache
-def vocabulary(path: Path = PATH) -> Vocabulary:
-    """Read a lexicon. About a second the first time, as plurals are made."""
-    data = path.read_bytes()
+def _make(path: Path, content: bytes | None) -> Vocabulary:
+    """Make a lexicon: COCO's, or with the content of another file in place of its classes. Plurals take about a second."""
+    data = PATH.read_bytes()
     raw = yaml.safe_load(data)
+    if content is not None:
+        try:
+            raw = _adapt(raw, yaml.safe_load(content))
+            data = json.dumps(raw, sort_keys=True).encode()  # words only: how a domain's things look makes no other lexicon
+        except (yaml.YAMLError, AttributeError, TypeError) as problem:
+            raise LexiconError(f"{path} is no lexicon: {' '.join(str(problem).split())}") from problem
+        if not raw["labels"]:
+            raise LexiconError(f"{path} is no lexicon: it has no labels under words: and no kinds")
+    return _ready(raw, hashlib.sha256(data).hexdigest()[:8])
+
+
+def _adapt(coco: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """COCO's words with the classes of another file. Classes of a domain that have no words are named by their own name."""
+    words = tree.get("words") or ({} if "kinds" in tree else tree)
+    labels = {label: {"certain": label} for label in tree.get("kinds") or {}} | words.get("labels", {})
+    groups = {"animals": ""} | words.get("groups", {})
+    about_classes = {name: words.get(name, type(coco[name])()) for name in _ABOUT_CLASSES}
+    hypernyms = dict(words.get("hypernyms", {}))
+    hypernyms["*"] = ", ".join(filter(None, [hypernyms.get("*"), coco["hypernyms"]["*"]]))
+    raw = coco | about_classes | {"labels": labels, "groups": groups, "hypernyms": hypernyms}
+    more = {name: str(text) for name, text in words.items() if name in coco and name not in _NOT_SETS + _ABOUT_CLASSES}
+    # A domain says itself which words describe, and where its things stand: neither names a class.
+    said = words.get("said", {}) if "kinds" in tree else {}
+    for name, sections in (("colours", ("colours", "materials")), ("scenery", ("grounds",))):
+        own = [f"{word}, {text}" for section in sections for word, text in said.get(section, {}).items()]
+        own += [word for section in sections for word in tree.get(section) or () if "kinds" in tree]
+        more[name] = ", ".join([more.get(name, ""), *" ".join(own).replace(",", " ").split()])
+    for name, text in more.items():
+        raw[name] = ", ".join(sorted(_words(coco[name]) | set(_split(text))))
+    return raw
+
+
+def _ready(raw: dict[str, Any], digest: str) -> Vocabulary:
+    """Index the words of a lexicon."""
     groups = {name: tuple(_split(text)) for name, text in raw["groups"].items()}
     labels = tuple(raw["labels"])
     readings: dict[tuple[str, ...], dict[str, bool]] = {}
@@ -97,11 +189,12 @@ def vocabulary(path: Path = PATH) -> Vocabulary:
         parts=parts,
         worn=worn,
         sets=sets,
-        digest=hashlib.sha256(data).hexdigest()[:8],
+        digest=digest,
     )
 
 
 _NOT_SETS = ("groups", "labels", "hypernyms", "implied", "blocked", "contexts", "numbers", "pronouns", "attachments")
+_ABOUT_CLASSES = ("implied", "blocked", "contexts", "attachments", "carried")
 
 
 @functools.cache

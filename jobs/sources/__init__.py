@@ -12,11 +12,11 @@ from typing import Literal, cast
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.settings import Ingest
-from jobs.sources import coco, flickr30k, folder, parquet, webdataset
+from jobs.sources import coco, flickr30k, folder, parquet, scenes, webdataset
 from jobs.sources.paths import absolute
 from jobs.sources.record import Origin, SourceError, source_error
 
-__all__ = ["COMMON", "SOURCES", "SourceError", "records", "source_error", "source_name"]
+__all__ = ["COMMON", "SOURCES", "SourceError", "complete", "records", "source_error", "source_name"]
 
 SOURCES: dict[str, ModuleType] = {
     "coco": coco,
@@ -26,6 +26,7 @@ SOURCES: dict[str, ModuleType] = {
     "jsonl": folder,
     "parquet": parquet,
     "webdataset": webdataset,
+    "scenes": scenes,
 }
 
 COMMON = {
@@ -73,9 +74,16 @@ def source_name(kind: str, options: Mapping[str, str | None]) -> str:
     given = _checked(kind, options)
     if "source" in given:
         return given["source"]
-    identity = {name: value for name, value in given.items() if name not in COMMON}
+    own = getattr(SOURCES[kind], "identity", None)
+    identity = own(given) if own else {name: value for name, value in given.items() if name not in COMMON}
     text = json.dumps(identity, sort_keys=True)
     return f"{kind}:{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def complete(kind: str, options: Mapping[str, str | None], root: str) -> Mapping[str, str | None]:
+    """Options with the defaults that depend on the root: where a source writes that makes its own files."""
+    own = getattr(SOURCES[kind], "complete", None)
+    return cast(Mapping[str, str | None], own(dict(options), root)) if own else options
 
 
 def _checked(kind: str, options: Mapping[str, str | None]) -> dict[str, str]:

@@ -1,17 +1,19 @@
 """The SQL views: one file each, over tables written as ``{table}``.
 
-``{table}`` becomes the last attempt of every row, without withdrawn records; ``{reasons}`` the current policy. On plain paths the
-views are temporary; in a catalog they are created there, and use the policy of the settings they were created with.
+``{table}`` becomes the last attempt of every row, without withdrawn records; ``{judged}`` is ``scores`` under the current policy and
+what people said. On plain paths the views are temporary; in a catalog they are created there, and use the policy of the settings
+they were created with.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.policy import reasons_sql
+from jobs.policy import judged_sql
 from jobs.schemas import TABLES
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
+    from jobs.settings import Policy, Settings
     from jobs.tables import Store
 
 VIEWS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.sql"))}
@@ -21,14 +23,15 @@ def create_views(store: "Store", settings: "Settings") -> list[str]:
     """Create all views whose tables exist (and on plain paths the tables' own names); returns the names that can be queried."""
     present = {name for name in TABLES if store.exists(name)}
     texts = {name: latest(store, name, withdrawn="withdrawn" in present) for name in TABLES}
-    texts["reasons"] = reasons_sql(settings.policy)
+    texts["judged"] = judged(store, settings.policy, present)
     made = []
     for name in sorted(present):
         if not store.catalog:
             store.read(name).createOrReplaceTempView(name)
         made.append(name)
     for name, body in VIEWS.items():
-        if all(table in present for table in TABLES if "{" + table + "}" in body):
+        needed = body.replace("{judged}", "{scores}{dual_images}")
+        if all(table in present for table in TABLES if "{" + table + "}" in needed):
             _create(store, name, body.format(**texts))
             made.append(name)
     return made
@@ -49,6 +52,14 @@ def latest(store: "Store", table: str, *, withdrawn: bool) -> str:
     if withdrawn and "record_id" in shape.key:
         text += f" LEFT ANTI JOIN {store.name('withdrawn')} gone ON gone.record_id = t.record_id"
     return f"({text})"
+
+
+def judged(store: "Store", policy: "Policy", present: Collection[str]) -> str:
+    """SQL for the current rows of ``scores`` as ``jobs.policy.judged_sql`` has them; ``present``: the tables that there are."""
+    withdrawn = "withdrawn" in present
+    people = ("reviews", "dual_images") if "reviews" in present else ()
+    words = {name: latest(store, name, withdrawn=withdrawn) for name in people}
+    return judged_sql(policy, latest(store, "scores", withdrawn=withdrawn), **words)
 
 
 def view_name(store: "Store", name: str) -> str:

@@ -7,4 +7,4 @@ UNION ALL SELECT 5, 'dual_texts', status, count(*) FROM {dual_texts} GROUP BY st
 UNION ALL SELECT 6, 'dual_images', status, count(*) FROM {dual_images} GROUP BY status
 UNION ALL SELECT 7, 'rechecks', status, count(*) FROM {rechecks} GROUP BY status
 UNION ALL SELECT 8, 'scores', status, count(*) FROM {scores} GROUP BY status
-UNION ALL SELECT 9, 'kept', 'ok', count(*) FROM (SELECT {reasons} AS reasons, status FROM {scores}) WHERE status = 'ok' AND size(reasons) = 0
+UNION ALL SELECT 9, 'kept', 'ok', count(*) FROM {judged} WHERE status = 'ok' AND size(reasons) = 0

@@ -1,0 +1,96 @@
+"""Scenes that are made, not found: drawn things with captions of which everything is known.
+
+Workers make the scenes, block by block, as files in COCO's format with a truth file beside them (``scenes.write``), and read
+those as the coco source does. A larger count adds scenes; those that are there stay as they are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.sources import coco
+from jobs.sources.paths import absolute
+from jobs.sources.record import Origin, Row, SourceError, distributed
+
+if TYPE_CHECKING:
+    from scenes.write import Series
+
+OPTIONS = {
+    "count": "scenes (required)",
+    "seed": "another seed gives other scenes (0)",
+    "size": "side of the images in pixels, 64 to 256 (96)",
+    "domain": "built-in domain or its definition file (objects)",
+    "output": "folder of the files; scenes of other options go to another one (scenes/NAME in the root)",
+}
+REQUIRED = ("count",)
+PATHS = ("output",)
+
+
+def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFrame:
+    """Records of scenes; ``source_key`` is the image's file name. The split (train) is that of ``origin``.
+
+    Raises:
+        SourceError: an option has a bad value, or the folder holds other scenes.
+    """
+    from scenes.write import SeriesError, blocks, claim, write_block
+
+    series = _series(options, origin.split)
+    if "output" not in options:
+        raise SourceError("scenes need output, the folder to write them to")
+    folder = options["output"]
+    try:
+        claim(series, folder)
+    except SeriesError as problem:
+        raise SourceError(str(problem)) from None
+    some = {block.file_name("captions"): block for block in blocks(series, _number(options, "count", 0, 1, 100_000_000))}
+    own = replace(origin, split=series.split)
+
+    def make(name: str) -> Iterator[Row]:
+        write_block(some[name], folder)
+        instances = f"{folder}/parts/{some[name].file_name('instances')}"
+        yield from coco.parse(f"{folder}/parts/{name}", f"{folder}/images", instances, own)
+
+    return distributed(spark, list(some), make)
+
+
+def identity(options: dict[str, str]) -> dict[str, str]:
+    """What the source's name is made of: not the count, as more scenes of a series are more of the same source."""
+    return {"series": _series(options, options.get("split")).name}
+
+
+def complete(options: dict[str, str | None], root: str) -> dict[str, str | None]:
+    """Options with the default of ``output``, which lies in the root."""
+    if options.get("output"):
+        return options
+    given = {name: value for name, value in options.items() if value}
+    return options | {"output": f"{root}/scenes/{_series(given, options.get('split')).name}"}
+
+
+def _series(options: dict[str, str], split: str | None) -> "Series":
+    from scenes import domain as domains
+    from scenes.write import Series
+
+    if split not in (None, "", "train", "test"):
+        raise SourceError(f"the split of scenes is train or test, not {split!r}")
+    domain = options.get("domain", "objects")
+    if not (domains.DOMAINS / f"{domain}.yaml").is_file():
+        domain = absolute(domain)  # workers have another working folder
+    try:
+        domains.load(domain)
+    except domains.DomainError as problem:
+        raise SourceError(str(problem)) from None
+    return Series(
+        domain,
+        "test" if split == "test" else "train",
+        _number(options, "seed", 0, 0, 2**31),
+        _number(options, "size", 96, 64, 256),
+    )
+
+
+def _number(options: dict[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = options.get(name, str(default))
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise SourceError(f"{name} must be a number from {least} to {most}, not {text!r}")
+    return int(text)

@@ -1,0 +1,221 @@
+"""A domain: the classes, colours, materials and grounds of a scene world, read from one YAML file.
+
+A new class, or a whole new world, is a new entry or a new file: all drawing and layout code is driven by what stands here. Shapes
+are lists of primitives in a unit box, x to the right and y down, painted in order (``shapes`` draws them).
+"""
+
+import difflib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+DOMAINS = Path(__file__).parent / "domains"
+Texture = Literal["plain", "stripes", "dots", "checks", "gloss", "grain", "metal", "knit"]  # of materials: textures.py
+Surface = Literal[
+    "planks", "tiles", "grass", "sand", "asphalt", "cloth", "water", "stone", "stripes"
+]  # of floors: backgrounds.py
+Backdrop = Literal["wall", "bricks", "sky", "hills", "paper", "sea"]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Point = tuple[float, float]
+
+
+class DomainError(ValueError):
+    """A domain file is missing or wrong; the message says where and what to write instead."""
+
+
+class _Node(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Primitive(_Node):
+    """One shape in the unit box: exactly one of the first seven. Widths are shares of the box's mean side sqrt(w h)."""
+
+    ellipse: tuple[float, float, float, float] | None = Field(None, description="centre x, y and radii")
+    box: tuple[float, float, float, float] | None = Field(None, description="left, top, right, bottom")
+    polygon: tuple[Point, ...] | None = Field(None, description="corners")
+    curve: tuple[Point, ...] | None = Field(None, description="a smooth closed outline through these points")
+    line: tuple[Point, ...] | None = Field(None, description="a stroke through these points")
+    arc: tuple[float, float, float, float, float, float] | None = Field(
+        None, description="an ellipse's stroke from angle to angle: centre, radii, degrees clockwise from the right"
+    )
+    ring: tuple[float, float, float, float] | None = Field(None, description="an ellipse's stroke: centre and radii")
+    role: Literal["body", "dark", "light", "hole"] = Field("body", description="what colour it takes from the thing")
+    colour: Colour | None = Field(None, description="a colour of its own, whatever the thing's")
+    width: float = Field(0.06, gt=0, le=1, description="of strokes")
+    round: float = Field(0.0, ge=0, le=0.5, description="of a box's corners")
+    turn: float = Field(0.0, description="degrees clockwise about its middle: ellipses and boxes")
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> "Primitive":
+        forms = [
+            name for name in ("ellipse", "box", "polygon", "curve", "line", "arc", "ring") if getattr(self, name) is not None
+        ]
+        if len(forms) != 1:
+            raise ValueError(
+                f"a primitive is exactly one of ellipse, box, polygon, curve, line, arc, ring; not {forms or 'none'}"
+            )
+        return self
+
+
+class Top(_Node):
+    """Where things of some classes can stand on a thing, in its unit box."""
+
+    y: Share = Field(description="height of the surface")
+    x: tuple[Share, Share] = Field((0.1, 0.9), description="its left and right end")
+    holds: tuple[str, ...] = Field(min_length=1, description="labels of what may stand there")
+
+
+class Kind(_Node):
+    """A class."""
+
+    shapes: tuple[Primitive, ...] = Field(min_length=1, description="primitives, painted in order")
+    aspect: float = Field(1.0, ge=0.25, le=4, description="width over height")
+    scale: float = Field(1.0, ge=0.5, le=2, description="its size beside that of other classes")
+    place: Literal["floor", "wall", "air"] = Field("floor", description="where it is; air: before the sky or a wall")
+    colours: tuple[str, ...] = Field((), description="colours it comes in; empty: all")
+    typical: str = Field(description="the colour it has more often in train")
+    materials: tuple[str, ...] = Field((), description="materials it comes in; empty: all")
+    sizes: tuple[Literal["small", "medium", "large"], ...] = ("small", "medium", "large")
+    companions: tuple[str, ...] = Field((), description="labels it keeps company with in train")
+    top: Top | None = Field(None, description="where other things can stand")
+    mirror: bool = Field(True, description="whether it may be drawn mirrored; not if there is writing on it")
+    unknown: bool = Field(False, description="no detector is taught it")
+
+
+class Back(_Node):
+    """What is seen above the horizon."""
+
+    texture: Backdrop
+    colours: tuple[Colour, Colour]
+
+
+class Ground(_Node):
+    """A background."""
+
+    texture: Surface
+    colours: tuple[Colour, Colour] = Field(description="of planks and gaps, tiles and joints, light and dark blades, ...")
+    reflective: Share = Field(0.0, description="share of a thing's light that the floor throws back")
+    horizon: float = Field(0.42, ge=0, le=0.7, description="where floor and backdrop meet, share of the side from above")
+    back: Back | None = Field(None, description="none: seen from above, all floor")
+    walls: bool = Field(False, description="whether things can hang on the backdrop")
+
+
+class Sizes(_Node):
+    """Mean sides sqrt(w h) of things right in front, as shares of the image's side."""
+
+    small: float = Field(gt=0.05, lt=0.8)
+    medium: float = Field(gt=0.05, lt=0.8)
+    large: float = Field(gt=0.05, lt=0.8)
+
+
+def _some(table: dict[str, Any]) -> dict[str, Any]:
+    if not table:
+        raise ValueError("at least one entry is needed")
+    return table
+
+
+class Domain(_Node):
+    """A scene world."""
+
+    view: Literal["ground", "flat"] = Field("ground", description="things stand on a floor, or lie on it and are seen from above")
+    colours: Annotated[dict[str, Colour], AfterValidator(_some)]
+    materials: Annotated[dict[str, Texture], AfterValidator(_some)]
+    sizes: Sizes
+    grounds: Annotated[dict[str, Ground], AfterValidator(_some)]
+    kinds: Annotated[dict[str, Kind], AfterValidator(_some)]
+    words: dict[str, Any] = Field(default_factory=dict, description="how captions speak of all this: read by captions")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Domain":
+        for label, kind in self.kinds.items():
+            where = f"kinds.{label}"
+            _check(f"{where}.colours", (*kind.colours, kind.typical), self.colours)
+            _check(f"{where}.materials", kind.materials, self.materials)
+            _check(f"{where}.companions", kind.companions, self.kinds)
+            _check(f"{where}.top.holds", kind.top.holds if kind.top else (), self.kinds)
+            if kind.colours and kind.typical not in kind.colours:
+                raise ValueError(f"{where}.typical: {kind.typical!r} is not among its colours")
+            if kind.place == "wall" and self.view == "ground" and not any(g.walls for g in self.grounds.values()):
+                raise ValueError(f"{where}.place: no ground has walls")
+        if not self.known:
+            raise ValueError("kinds: every one is unknown")
+        if self.view == "ground" and any(ground.back is None for ground in self.grounds.values()):
+            raise ValueError("grounds: back is needed unless view is flat")
+        return self
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Labels that a detector is taught."""
+        return tuple(label for label, kind in self.kinds.items() if not kind.unknown)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Labels that no detector is taught."""
+        return tuple(label for label, kind in self.kinds.items() if kind.unknown)
+
+    def colours_of(self, label: str) -> tuple[str, ...]:
+        """Colour names a class comes in."""
+        return self.kinds[label].colours or tuple(self.colours)
+
+    def materials_of(self, label: str) -> tuple[str, ...]:
+        """Material names a class comes in."""
+        return self.kinds[label].materials or tuple(self.materials)
+
+
+@cache
+def load(name_or_path: str) -> Domain:
+    """Read a domain: a built-in name (``objects``) or a YAML file. Read once a process.
+
+    Raises:
+        DomainError: no such file, no YAML, or keys and values that do not fit.
+    """
+    path = DOMAINS / f"{name_or_path}.yaml"
+    if not path.is_file():
+        path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in DOMAINS.glob("*.yaml")))
+        raise DomainError(f"no domain {name_or_path!r}: built in are {known}; or give a YAML file")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as problem:
+        raise DomainError(f"{path} is not YAML: {problem}") from problem
+    if not isinstance(tree, dict):
+        raise DomainError(f"{path} must hold a mapping")
+    try:
+        return Domain.model_validate(tree)
+    except ValidationError as problem:
+        raise DomainError(f"{path}: " + "; ".join(_explain(error) for error in problem.errors())) from None
+
+
+def _check(where: str, names: tuple[str, ...], known: dict[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(f"{where}: there is no {name!r}; the nearest is {near!r}")
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}" if where else str(error["msg"])
+    near = difflib.get_close_matches(str(error["loc"][-1]), _known(error["loc"][:-1]), n=1, cutoff=0.0)
+    return f"unknown key {where}; the nearest known one is {''.join(near)}"
+
+
+def _known(path: tuple[str | int, ...]) -> list[str]:
+    """Keys of the model at a place in the tree; names in a table and numbers in a list are passed over."""
+    node: type[BaseModel] = Domain
+    for part in path:
+        if part in node.model_fields:
+            node = next(iter(_models(node.model_fields[str(part)].annotation)), node)
+    return list(node.model_fields)
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
