@@ -61,6 +61,8 @@ def test_masks_tell_sure_from_perhaps():
         ("A truck with its lights on and a dog.", "Its lights on and a dog.", "truck", "dog", "dangling_pronoun"),
         ("A boy riding a skateboard on the side of a ramp.", "A boy of a ramp.", "skateboard", "person", "wrong_of"),
         ("This is a bus.", "This.", "bus", "", "bare_pronoun"),
+        ("On a mat are a cat and two dogs.", "On a mat are a cat.", "dog", "cat", "bad_agreement"),
+        ("By a barn stands a man with a bat.", "By a barn stands a bat.", "person", "baseball bat", "lost_doer"),
         ("A boy is waiting with skis.", "A boy is waiting is waiting.", "skis", "person", "bad_list"),
     ],
 )

@@ -175,6 +175,77 @@ def test_refused_rather_than_wrong(caption, removed, status):
     assert rewrite(caption, mentions, 1 << labels.index(removed)).status == status
 
 
+@pytest.mark.parametrize(
+    ("caption", "removed", "expected"),
+    [
+        ("Behind the barn is a black horse.", ["horse"], "The barn."),
+        ("Under a bed is a sleeping dog", ["dog"], "A bed"),
+        ("To the left of a sofa sits a cat.", ["cat"], "A sofa."),
+        ("Beside a bus that is old is a truck.", ["truck"], "A bus that is old."),
+        ("In the kitchen, a man cuts a cake.", ["person"], "The kitchen with a cake."),
+        ("On a street, a bus and a car.", ["bus"], "On a street, a car."),
+        ("On the lawn there is a dog near a red bench.", ["dog"], "On the lawn there is a red bench."),
+        ("On the lawn there are two dogs and a cat.", ["cat"], "On the lawn there are two dogs."),
+        ("On the lawn there are two dogs and a cat.", ["dog"], "On the lawn there is a cat."),
+        ("Near the river are a cow and two horses.", ["horse"], "Near the river is a cow."),
+        ("Near the river is a cow along with a horse and a sheep.", ["cow"], "Near the river are a horse and a sheep."),
+        ("Behind the sofa sits a cat and two dogs.", ["cat"], "Behind the sofa sit two dogs."),
+    ],
+)
+def test_a_sentence_that_opens_with_a_place_keeps_its_order(caption, removed, expected):
+    assert without(caption, *removed) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "removed", "expected"),
+    [
+        ("A photo of two horses and a small boat", ["horse"], "A photo of a small boat"),
+        ("A photo of two forks, a knife, and a spoon.", ["fork"], "A photo of a knife and a spoon."),
+        ("A picture of a horse with a dog behind it in a meadow", ["horse", "dog"], "A picture of a meadow"),
+        ("This photo shows a horse and a dog near it in a meadow", ["horse", "dog"], "This photo shows a meadow"),
+        ("A drawing of a horse along with a dog on the beach", ["dog"], "A drawing of a horse on the beach"),
+    ],
+)
+def test_a_picture_is_of_whatever_is_left(caption, removed, expected):
+    assert without(caption, *removed) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "removed", "expected"),
+    [
+        ("A fork and a knife that is rusty", ["knife"], "A fork"),
+        ("A fork and a knife that are rusty", ["knife"], "A fork that is rusty"),
+        ("A knife that is rusty and two forks", ["knife"], "Two forks"),
+        ("A fork is next to a bowl that is metallic", ["fork", "bowl"], None),
+        ("A bowl that is metallic along with some spoons", ["spoon"], "A bowl that is metallic"),
+        ("A horse that is brown that is behind a cow", ["cow"], "A horse that is brown"),
+        ("A horse that is brown is behind a cow", ["horse"], "A cow"),
+        ("A dog and a cat that is tan sit in a garden.", ["cat"], "A dog sits in a garden."),
+        # What is crowded with cars is not crowded without them.
+        ("There is a bridge that is crowded with cars.", ["car"], "There is a bridge."),
+    ],
+)
+def test_a_relative_clause_stays_with_its_noun(caption, removed, expected):
+    assert without(caption, *removed) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "removed", "expected"),
+    [
+        ("A woman along with her dog is walking on the beach.", ["dog"], "A woman is walking on the beach."),
+        ("A cow along with two horses is standing in a field.", ["cow"], "Two horses are standing in a field."),
+        ("Two horses as well as a cow rest in a field.", ["horse"], "A cow rests in a field."),
+        ("A cow as well as a horse and a sheep can be seen in a field.", ["cow"], "A horse and a sheep can be seen in a field."),
+        ("A cow as well as two horses are standing in a field.", ["horse"], "A cow is standing in a field."),
+        ("A truck with a bicycle is in the driveway.", ["truck"], "A bicycle is in the driveway."),
+        ("A roast cooking on an oven with carrots and mushrooms.", ["oven", "carrot"], "A roast and mushrooms."),
+        ("Two dogs and a pair of scissors lie on the floor.", ["dog"], "A pair of scissors lies on the floor."),
+    ],
+)
+def test_what_is_named_along_with_something_takes_its_place(caption, removed, expected):
+    assert without(caption, *removed) == expected
+
+
 def test_nothing_left_is_said_so():
     mentions, labels = mentions_of("Two dogs.")
     assert labels == ["dog"]

@@ -189,7 +189,7 @@ def _disagreements(nodes: list[Node]) -> set[tuple[str, str]]:
     for node in nodes:
         for piece in node.lead:
             first = piece.tokens[0].low
-            subject = node if piece.kind == "L" else node.parent
+            subject = node if piece.kind == "L" or node.inverted else node.parent
             if piece.kind not in ("V", "L") or subject is None or subject.phrase is None:
                 continue
             if piece.kind == "L":

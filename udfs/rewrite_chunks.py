@@ -71,8 +71,11 @@ def is_plural(noun: str) -> bool:
     """Whether a noun in lower case has a plural form."""
     if noun in ("people", "men", "women", "children", "sheep", "scissors", "pants", "skis", "glasses"):
         return True
-    lemma = parts_of_speech(noun).get("NOUN", (noun,))[0]
-    return noun.endswith("s") and not noun.endswith("ss") and lemma != noun
+    parts = parts_of_speech(noun)
+    if not parts:
+        # A word that the dictionary lacks.
+        return noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
+    return noun.endswith("s") and not noun.endswith("ss") and parts.get("NOUN", (noun,))[0] != noun
 
 
 def chunk(tokens: Sequence[Token], mentions: Sequence[Mention]) -> list[Chunk]:

@@ -45,7 +45,7 @@ def _goes_along(nodes: Sequence[Node], node: Node, dead: set[int], gone: Collect
     assert parent is not None, "only what hangs on something goes along"
     if node.role == "clause":
         return False
-    shared = sibling(parent, dead)
+    shared = heir(node, dead)
     if node.phrase is None:
         same = shared is not None and node.verb is not None and agent_fits(node, parent, shared)
         return not same or (shared is not None and not shared.animate and not (node.verb and node.verb.finite))
@@ -107,7 +107,7 @@ def _orphaned(nodes: Sequence[Node], node: Node, dead: set[int]) -> bool:
             return True
     parent = node.parent
     doer = parent.parent if parent else None
-    lost = doer is not None and doer.index in dead and sibling(doer, dead) is None
+    lost = parent is not None and doer is not None and doer.index in dead and heir(parent, dead) is None
     # "petting the dog on the head"
     if node.worn and node.phrase and node.phrase.tokens[0].low == "the" and parent and parent.role == "verb" and lost:
         return True
@@ -238,6 +238,51 @@ def sibling(node: Node, dead: Collection[int]) -> Node | None:
         return None
     living = [m for m in (first, *first.members) if m.index < node.index and m.index not in dead]
     return living[-1] if living else None
+
+
+def heir(child: Node, dead: Collection[int]) -> Node | None:
+    """Who takes a child over from its dead parent: a member of the parent's list, or what it was named along with."""
+    old, verb = child.parent, child.verb
+    if old is None or _restricts(child):
+        return None
+    if (kin := sibling(old, dead)) is not None:
+        return kin
+    if (
+        child.role == "prep"
+        and child.place
+        and (later := [m for m in old.members if m.index < child.index and m.index not in dead])
+    ):
+        return later[-1]  # "a cat and a dog beside it on the floor"
+    if child.worn or child.prep == "of" or (child.hanger and not child.place):
+        return None
+    seen = verb is None or verb.lemma in words.ANYONES_VERBS or verb.lemma == "see"
+    for other in partners(old, dead):
+        loose = "with" in (other.prep, (old.head_of_list or old).prep)
+        # "a cup with a spoon on a tray", but not "a car with a box on its roof"
+        where = (child.place and child.head not in words.PARTS) or (verb is not None and verb.finite)
+        if other.index < child.index and (seen or old.labels & other.labels) and (where or not loose):
+            return other
+    return None
+
+
+def partners(old: Node, dead: Collection[int]) -> list[Node]:
+    """The living that were named along with ``old`` ("with a man", "as well as a man"), once all of its list are dead."""
+    first = old.head_of_list or old
+    family = [first, *first.members]
+    if any(n.index not in dead for n in family):
+        return []
+    near = [first.partner_of] if first.partner_of else []
+    near += [other for n in family for other in n.partners]
+    lists = [n.head_of_list or n for n in near]
+    return [n for head in lists for n in (head, *head.members) if n.index not in dead]
+
+
+def _restricts(child: Node) -> bool:
+    """Whether a relative clause is said of its own noun alone: "a dog and a cat that is black"; "that are black": of both."""
+    if not any(c.kind == "W" for c in child.lead) or child.parent is None or child.parent.phrase is None or child.verb is None:
+        return False
+    first = next((t for t in child.verb.tokens if t.tag in "XV"), None)
+    return child.parent.phrase.plural or first is None or first.low not in ("are", "were", "have", child.verb.lemma)
 
 
 def agent_fits(child: Node, old: Node, new: Node) -> bool:

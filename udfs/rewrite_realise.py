@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from udfs import rewrite_words as words
 from udfs.rewrite_chunks import Chunk, is_plural
-from udfs.rewrite_delete import owner
+from udfs.rewrite_delete import owner, partners
 from udfs.rewrite_rehang import Outcome
 from udfs.rewrite_tags import parts_of_speech
 from udfs.rewrite_tree import Node
@@ -69,12 +69,20 @@ def realise(caption: str, nodes: Sequence[Node], outcome: Outcome, fresh: bool) 
         if link is None:
             parts += _own_lead(node, nodes, outcome, previous_verb, fresh, caption)
         elif link:
-            parts.append(link)
+            parts.append(_linked(link, node, nodes, outcome, caption))
         if node.phrase:
             parts.append(_phrase(node, nodes, outcome, caption))
         if node.verb and node.parent and link is None:
             previous_verb.add(node.parent.index)
     return _tidy(" ".join(part for part in parts if part))
+
+
+def _linked(link: str, node: Node, nodes: Sequence[Node], outcome: Outcome, caption: str) -> str:
+    """A connector taken over from a dead node; the verb of "behind a barn stands a cow" agrees with the new subject."""
+    verb = next((n.verb for n in nodes if n.inverted and n.verb and caption[n.verb.start : n.verb.end] == link), None)
+    if verb is not None:
+        return _verb(verb, _shown(node, outcome, False), False, caption)
+    return _agree(link, _shown(node, outcome, True)) if link.split()[-1] in words.BE else link
 
 
 def _wants_down(node: Node, nodes: Sequence[Node], outcome: Outcome) -> bool:
@@ -137,7 +145,10 @@ def _own_lead(
     # What came before is gone, and with it the verb that this one went on from.
     lonely = orphan and subject is not None and subject.index not in previous_verb
     relative = any(c.kind == "W" for c in node.lead)
-    number = _number_changed(node if node.lead and node.lead[0].kind == "L" else subject, outcome)
+    shown = node.inverted or any(c.kind == "L" for c in node.lead)
+    number = "" if shown else _number_changed(subject, outcome)
+    if shown and (node.head_of_list or node).index in outcome.changed_lists:
+        number = _shown(node, outcome, not node.inverted)
     if node.role == "tail" and lonely and node.verb and node.verb.tokens[0].tag == "T":
         return []
     for piece in node.lead:
@@ -185,23 +196,63 @@ def _acts(subject: Node, nodes: Sequence[Node], outcome: Outcome) -> bool:
     return kept or any(n.verb and n.parent is subject and n.index in outcome.places for n in nodes)
 
 
+def _shown(node: Node, outcome: Outcome, there: bool) -> str:
+    """The number of a subject after its verb: "there is", by the nearest noun, or "on a shelf is". Empty: either will do."""
+    phrase = node.phrase
+    assert phrase is not None, "a subject has a phrase"
+    first = node.head_of_list or node
+    alone = sum(m.index in outcome.places for m in (first, *first.members)) == 1
+    lows = [t.low for t in phrase.tokens]
+    if "of" in lows and lows[0] in ("a", "an") and not {"pair", "couple"} & set(lows):
+        return ""  # "a group of people"
+    if _many(phrase) or not (alone or there):
+        return "plural"
+    return "singular" if alone else ""
+
+
+def _many(phrase: Chunk) -> bool:
+    """Whether a phrase takes a plural verb: "a pair of cats" and "a couple of pies", but not "a pair of jeans"."""
+    lows = [t.low for t in phrase.tokens]
+    measure = lows[lows.index("of") - 1] if "of" in lows else ""
+    if measure == "pair":
+        return phrase.head not in words.PAIRS
+    return phrase.plural or measure in ("pairs", "couple")
+
+
 def _number_changed(subject: Node | None, outcome: Outcome) -> str:
-    """``singular`` when a list that was the subject has one member left, and that one is singular."""
+    """``singular`` when a list that was the subject has one member left, and that one is singular.
+
+    What was named along with a subject and takes its place may be ``plural`` too.
+    """
     if subject is None:
         return ""
+    if heirs := partners(subject, outcome.dead):
+        many = len(heirs) > 1 or (heirs[0].phrase is not None and _many(heirs[0].phrase))
+        return "plural" if many else "singular"
     first = subject.head_of_list or subject
     if first.index not in outcome.changed_lists:
-        return ""
+        return "singular" if _left_alone(subject, outcome) else ""
     living = [m for m in (first, *first.members) if m.index in outcome.places]
-    if len(living) == 1 and living[0].phrase and not living[0].phrase.plural:
+    if len(living) == 1 and living[0].phrase and not _many(living[0].phrase):
         return "singular"
     return ""
 
 
+def _left_alone(subject: Node, outcome: Outcome) -> bool:
+    """Whether "a man", who was named along with others ("a man as well as two dogs are ..."), is the only one left."""
+    others = [m for n in subject.partners if n.prep in words.ALONGSIDE for m in (n, *n.members)]
+    if not others or subject.members or subject.head_of_list or subject.phrase is None:
+        return False
+    return (
+        subject.phrase.tokens[0].low in ("a", "an", "one")
+        and not _many(subject.phrase)
+        and not any(m.index in outcome.places for m in others)
+    )
+
+
 def _agree(text: str, number: str) -> str:
-    if number != "singular":
-        return text
-    return " ".join(_SINGULAR.get(word.lower(), word) for word in text.split())
+    table = {"singular": _SINGULAR, "plural": _PLURAL}.get(number, {})
+    return " ".join(table.get(word.lower(), word) for word in text.split())
 
 
 def _verb(verb: Chunk, number: str, fresh: bool, caption: str) -> str:
@@ -227,10 +278,13 @@ def _verb(verb: Chunk, number: str, fresh: bool, caption: str) -> str:
             return " ".join(t.text for t in tokens)
         changed = [(getInflection(verb.lemma, tag="VBG") or (t.text,))[0] if t.tag == "V" else t.text for t in verb.tokens]
         return " ".join(changed)
-    if number == "singular" and verb.finite:
+    if number and verb.finite:
         first = next(t for t in verb.tokens if t.tag in "XV")
         if first.tag == "X":
             return _agree(text, number)
+        if number == "plural":
+            present = first.low in getInflection(verb.lemma, tag="VBZ")
+            return " ".join(verb.lemma if t is first and present else t.text for t in verb.tokens)
         if first.low == verb.lemma:
             one = (getInflection(verb.lemma, tag="VBZ") or (first.text,))[0]
             return " ".join(one if t is first else t.text for t in verb.tokens)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from udfs import rewrite_words as words
 from udfs.rewrite_chunks import Chunk
-from udfs.rewrite_delete import agent_fits, sibling
-from udfs.rewrite_tree import Node
+from udfs.rewrite_delete import agent_fits, heir, sibling
+from udfs.rewrite_tree import Node, fronted
 
 
 @dataclass
@@ -26,12 +26,13 @@ class Outcome:
     places: dict[int, Place]
     kept_verbs: dict[int, Chunk]  # by the index of the deleted node that held it
     changed_lists: set[int]  # index of the list's old head
+    dead: set[int]
     reduced: set[int] = field(default_factory=set)  # clauses' subjects whose verbs lose their tense, filled in on writing
 
 
 def rehang(nodes: Sequence[Node], dead: set[int], removed: Collection[str]) -> Outcome:
     """Give every surviving node a place, and keep the verbs that make sense alone. ``removed``: the labels removed."""
-    outcome = Outcome([n for n in nodes if n.index not in dead], {}, {}, set())
+    outcome = Outcome([n for n in nodes if n.index not in dead], {}, {}, set(), dead)
     root: Node | None = None
     used: set[int] = set()  # dead nodes whose connector has been inherited
     for node in nodes:
@@ -41,7 +42,7 @@ def rehang(nodes: Sequence[Node], dead: set[int], removed: Collection[str]) -> O
                 outcome.changed_lists.add(first.index)
             verb = node.verb
             subject = node.parent
-            present = subject is not None and (subject.index not in dead or sibling(subject, dead) is not None)
+            present = subject is not None and (subject.index not in dead or heir(node, dead) is not None)
             if node.phrase and verb and present and _stands_alone(node, verb, removed):
                 outcome.kept_verbs[node.index] = verb
             continue
@@ -53,7 +54,18 @@ def rehang(nodes: Sequence[Node], dead: set[int], removed: Collection[str]) -> O
             # "sitting and crackers" is no list.
             for index in [i for i in outcome.kept_verbs if nodes[i].parent is place.parent]:
                 del outcome.kept_verbs[index]
+    if _unsaid(nodes, dead, used):
+        # "next to a bus is a cat" without the cat is "a bus".
+        outcome.places[0].link = ""
     return outcome
+
+
+def _unsaid(nodes: Sequence[Node], dead: set[int], used: set[int]) -> bool:
+    """Whether a sentence that opens with a preposition has lost its subject, and its verb with it."""
+    subject = next((n for n in nodes if n.inverted or (n.role == "clause" and n.lead[0].kind in ("L", "C"))), None)
+    if subject is None or nodes[0].index in dead or not fronted(nodes[0]):
+        return False
+    return subject.index in dead and subject.index not in used
 
 
 def _stands_alone(node: Node, verb: Chunk, removed: Collection[str]) -> bool:
@@ -95,7 +107,7 @@ def _find(nodes: Sequence[Node], node: Node, dead: set[int], root: Node | None, 
                 return Place(parent, settled(node))
             return Place(parent, "and", joined=True)
         return Place(parent)
-    kin = sibling(parent, dead)
+    kin = heir(node, dead)
     if kin is not None:
         if agent_fits(node, parent, kin) and node.prep != "of" and (node.role != "verb" or node.labels or node.place):
             return Place(kin)
@@ -109,6 +121,9 @@ def _find(nodes: Sequence[Node], node: Node, dead: set[int], root: Node | None, 
     if above is None or top.role == "clause":
         if root is None:
             return Place(None, "")
+        there = any(c.kind == "L" for c in top.lead) and top.index not in used
+        if there and above is root and not (node.place or node.hanger or node.phrase is None):
+            return Place(root, _take(top, used, outcome))  # "on a lawn there is a dog with a ball"
         return _beside(node, root)
     return _inherit(node, top, above, used, outcome)
 
@@ -120,8 +135,13 @@ def _find_in_list(
     assert first is not None, "a member of a list has a head"
     if first.index not in dead or sibling(node, dead) is not None:
         return Place(first)
-    # The first to survive takes the head's place.
+    # The first to survive takes the head's place; with all that it was named along with dead too, that one's.
     above = first.parent
+    while above is not None and above.index in dead and first.partner_of is not None and _shown(above):
+        if first.index not in used and (near := sibling(above, dead)) is not None:
+            return Place(near, _take(first, used, outcome))
+        first = above.head_of_list or above
+        above = first.parent
     if above is None:
         return Place(None, "") if root is None else Place(root, "and", joined=True)
     between = any(first.index < n.index < node.index and n.index not in dead and n.phrase for n in nodes)
@@ -135,6 +155,13 @@ def _find_in_list(
         used.add(first.index)
         return Place(root, "with")  # "a plate full of food: peas, beans"
     return Place(None, "") if root is None else _beside(node, root)
+
+
+def _shown(node: Node) -> bool:
+    """Whether a text only says that a phrase is there: "a picture of a cat", "there is a cat", "on the mat is a cat"."""
+    first = node.head_of_list or node
+    of_view = first.parent is not None and first.parent.head in words.VIEWS
+    return first.role in ("root", "clause") or first.inverted or of_view
 
 
 def _beside(node: Node, root: Node) -> Place:
@@ -194,9 +221,16 @@ def _inherit(node: Node, top: Node, above: Node, used: set[int], outcome: Outcom
     """Place a child of the removed ``top`` under ``above``, by its own preposition or by the one that led to ``top``."""
     prep = _short(node.prep)
     old = top.prep
+    is_be = top.verb is not None and top.verb.lemma == "be"
+    if top.inverted and top.index not in used and node.role == "prep" and not node.place:
+        if (above.place or node.partner_of is top) and is_be:
+            return Place(above, _take(top, used, outcome))
+        if prep == "with":
+            return Place(above, "and", joined=True)
     scene = above.place or above.head in words.VIEWS or above.head == "room"
     shown = old == "of" and above.head in words.VIEWS
-    if (old in ("with", "featuring") and scene) or shown or (top.role == "verb" and not above.animate and scene):
+    does = top.role == "verb" and not above.animate and scene and (is_be or not top.inverted)
+    if (old in ("with", "featuring") and scene) or shown or does:
         if top.index in used:
             near = [n for n in outcome.alive if n.phrase and n.index < node.index]
             return Place(above, "with") if near and near[-1].place and not node.place else Place(above, "and", joined=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udfs.rewrite_chunks import Chunk, chunk
-from udfs.rewrite_delete import doomed
+from udfs.rewrite_delete import doomed, partners
 from udfs.rewrite_realise import article, bare_clause, realise
 from udfs.rewrite_rehang import Outcome, rehang
 from udfs.rewrite_soften import soften
@@ -95,11 +95,11 @@ def _without(caption: str, nodes: Sequence[Node], gone: Sequence[Mention]) -> st
         dead = doomed(nodes, hit, spare)
         if any(n.index not in dead and _stands(n, nodes, dead) for n in nodes):
             outcome = _hung(nodes, dead, removed)
-            heir = next((i for i in outcome.places if nodes[i].phrase), None)
-            if heir is None:
+            first = next((i for i in outcome.places if nodes[i].phrase), None)
+            if first is None:
                 continue
-            lists = {n.index for n in nodes[0].members}
-            fresh = nodes[0].index in dead and heir not in lists and not any(c.kind == "L" for c in nodes[0].lead)
+            same = {n.index for n in (*nodes[0].members, *partners(nodes[0], dead))}
+            fresh = nodes[0].index in dead and first not in same and not any(c.kind == "L" for c in nodes[0].lead)
             return realise(caption, nodes, outcome, fresh)
     return ""
 

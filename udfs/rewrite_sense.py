@@ -20,7 +20,7 @@ def doers(nodes: Sequence[Node]) -> dict[str, list[Node]]:
     for node in nodes:
         for piece in node.lead:
             if piece.kind == "V" and node.parent is not None:
-                found.setdefault(piece.lemma, []).append(node.parent)
+                found.setdefault(piece.lemma, []).append(node if node.inverted else node.parent)
     return found
 
 
@@ -49,9 +49,9 @@ def lost_doer(before: Sequence[Node], after: Sequence[Node]) -> bool:
 
 
 def _lives(node: Node) -> bool:
-    """Whether a phrase or a member of its list can act."""
+    """Whether a phrase, a member of its list or what it is named along with can act."""
     first = node.head_of_list or node
-    return any(n.animate for n in (node, first, *first.members))
+    return any(n.animate for n in (node, first, *first.members, *first.partners))
 
 
 def lost_verb(after: Sequence[Node]) -> bool:

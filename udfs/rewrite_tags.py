@@ -63,6 +63,9 @@ def tag_open(tokens: list[Token], nouns: Collection[tuple[int, int]]) -> None:
     for i, token in enumerate(tokens):
         if not token.tag:
             token.tag = _open(tokens, i, any(tokens[i - 1].end == end for _, end in nouns))
+    for i, token in enumerate(tokens[1:], 1):
+        if token.tag in "NA" and tokens[i - 1].low in ("is", "are", "was", "were") and _says_how(tokens, i, nouns):
+            token.tag = "A"
     for i, token in enumerate(tokens[1:-1], 1):
         # "a counter top": the last word of a compound, although it can be an adjective.
         if token.low in ("top", "front", "back", "side") and tokens[i - 1].tag == "N" and tokens[i + 1].tag not in ("N", "A"):
@@ -77,6 +80,23 @@ def tag_open(tokens: list[Token], nouns: Collection[tuple[int, int]]) -> None:
             and " " not in token.text
         ):
             token.tag = "A" if "ADJ" in parts_of_speech(token.low) or token.low in words.ADVERBS else "R"
+
+
+def _says_how(tokens: list[Token], i: int, nouns: Collection[tuple[int, int]]) -> bool:
+    """Whether a word after a form of "be" describes, although it can be a noun: "a ring that is gold", "the lamp is metallic"."""
+    token, following = tokens[i], tokens[i + 1] if i + 1 < len(tokens) else None
+    if any(start < token.end and token.start < end for start, end in nouns):
+        return False
+    relative = i > 1 and tokens[i - 2].tag == "W"
+    goes_on = tokens[i + 2].tag if i + 2 < len(tokens) else ""
+    if relative and following is not None and verb_lemma(following.low) in words.STAND_ALONE and goes_on in ("I", "R"):
+        following.tag = "V"  # "a bowl that is tan sits on a mat"
+    if following is not None and (following.tag in ("N", "A", "Q", "'s") or following.low == "of"):
+        return False
+    parts = parts_of_speech(token.low)
+    if token.tag == "A" or "ADJ" in parts:
+        return True
+    return relative and parts.get("NOUN", (token.low,))[0] == token.low
 
 
 def _shortened(tokens: list[Token], span: tuple[int, int]) -> tuple[int, int]:

@@ -21,11 +21,12 @@ _PREPOSITION = re.compile(
     r"(?:(?:left|right|other|far|very|back|front|top|same|opposite|either|one|bottom|upper|lower) )?"
     + _REGION
     + r" of|front of|next to|close to|adjacent to|because of|out of|up to|down to|along with|together with"
-    r"|as well as|close by|on to|off of|inside of|outside of|up against|in between|up on|up to|over to|out on"
+    r"|as well as|in addition to|left of|right of"
+    r"|close by|on to|off of|inside of|outside of|up against|in between|up on|up to|over to|out on"
     r"|out in|out to|down on|up in|full of|across from|away from|ahead of|instead of|such as|onto|in to|back to"
     r"|in with|on board|made of|made from|out from|down in|up at|out at|away at|up from|around in|in and out of"
     r"|by the side of|on top|off to|over by|down into|up onto|up into"
-    r"|down the side of|up the side of|down the middle of|in conjunction with|in addition to|due to",
+    r"|down the side of|up the side of|down the middle of|in conjunction with|due to",
     re.IGNORECASE,
 )
 _ADVERBIAL = re.compile(

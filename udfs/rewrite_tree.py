@@ -33,6 +33,9 @@ class Node:
     members: list["Node"] = field(default_factory=list)
     softened: list[Token] | None = None  # the phrase's tokens where some had to be left out or replaced
     mute: bool = False  # its verb names what is removed ("surfing" without the surfboard)
+    partner_of: "Node | None" = None  # what it is named along with: "a man along with a dog"
+    partners: list["Node"] = field(default_factory=list)
+    inverted: bool = False  # the subject of the verb before it: "on a shelf is a cup"
 
     @property
     def words(self) -> list[Token]:
@@ -109,7 +112,7 @@ def build(chunks: Sequence[Chunk]) -> list[Node]:
             lead = []
             continue
         split = piece.kind == "B" or (piece.kind == "V" and lead and lead[-1].kind == "V")
-        closing = any(c.kind == "V" for c in lead) and piece.kind in ("C", "B")
+        closing = any(c.kind == "V" for c in lead) and (piece.kind in ("C", "B") or _described(lead, piece))
         if nodes and lead and (closing or (split and any(c.kind in "VR" for c in lead))):
             nodes.append(_tail(nodes, lead))
             lead = []
@@ -119,6 +122,22 @@ def build(chunks: Sequence[Chunk]) -> list[Node]:
     elif lead:
         raise Misread("no noun phrase")
     return nodes
+
+
+def _described(lead: Sequence[Chunk], piece: Chunk) -> bool:
+    """Whether a relative clause is over before ``piece``: "that is red | with a cup", "that is striped | that is on a mat"."""
+    kinds = [c.kind for c in lead]
+    if "W" not in kinds or "V" not in kinds[kinds.index("W") :]:
+        return False
+    if piece.kind == "W" or piece.low in words.ALONGSIDE:
+        return kinds[-1] in ("V", "R")
+    how = lead[-1].tokens[-1]
+    if kinds[-1] != "R" or how.tag != "A":
+        return False
+    # "that is crowded with cars"
+    state = how.low.endswith("ed") or how.low in words.STATES
+    bound = piece.low in words.COMPLEMENTS or (state and piece.low in ("with", "by", "in"))
+    return piece.kind == "V" or (piece.kind == "I" and not bound)
 
 
 def _phrase_before(nodes: Sequence[Node]) -> Node:
@@ -143,9 +162,15 @@ def _place(nodes: Sequence[Node], lead: list[Chunk], phrase: Chunk) -> Node:
     elif "V" in kinds:
         node.role = "verb_prep" if kinds[-1] == "I" else "verb"
         node.parent = _subject(nodes, current, lead)
+        told = any(c.kind == "L" or (c.kind == "V" and c.finite) for n in nodes for c in n.lead if not _relative(n))
+        verb = lead[-1] if kinds == ["V"] else None
+        node.inverted = bool(verb and verb.finite and verb.lemma in _STATIC) and fronted(nodes[0]) and not told
     elif kinds[-1] == "I":
         node.role, node.parent = "prep", _host(current, node, conjoined=kinds[0] == "C")
-    elif "W" in kinds:
+        if _accompanies(node, node.parent):
+            node.partner_of = node.parent
+            node.parent.partners.append(node)
+    elif "W" in kinds or _opens_late(nodes, lead):
         node.role, node.parent = "clause", _root_of(current)
     else:
         node.role = "conj"
@@ -154,6 +179,29 @@ def _place(nodes: Sequence[Node], lead: list[Chunk], phrase: Chunk) -> Node:
         node.parent = first
         first.members.append(node)
     return node
+
+
+def _opens_late(nodes: Sequence[Node], lead: Sequence[Chunk]) -> bool:
+    """Whether a sentence comes to its subject after a comma: "in a kitchen, a man ..."."""
+    opening = [c.kind for c in nodes[0].lead if c.kind != "R"]
+    return len(nodes) == 1 and opening == ["I"] and [c.low for c in lead] == [","]
+
+
+def _relative(node: Node) -> bool:
+    return any(c.kind == "W" for c in node.lead)
+
+
+def fronted(root: Node) -> bool:
+    """Whether a sentence opens with a preposition or the like and no subject yet: "under a table ..."."""
+    return bool(root.lead) and root.lead[-1].kind in ("I", "V") and not (root.verb and root.verb.finite)
+
+
+def _accompanies(node: Node, host: Node) -> bool:
+    """Whether a phrase is named beside its host, so that what is said of the one is said of the other."""
+    if node.prep in words.ALONGSIDE:
+        return True
+    things = node.labels and host.labels and not (node.animate or host.animate or host.labels & words.FOODS)
+    return node.prep == "with" and bool(things)
 
 
 def _root_of(node: Node) -> Node:
@@ -186,8 +234,10 @@ def _host(current: Node, hung: Node, conjoined: bool) -> Node:
             rider = rider.parent
         return rider if rider.animate else current
     if current.phrase and current.phrase.tokens[-1].tag == "P":
-        # "a vase on it near a chair": what stands near is what "it" stands for.
-        return _root_of(current)
+        # "a vase on it near a chair": what stands near is what "it" stands for, and no picture of it.
+        while node.parent is not None and node.parent.head not in words.VIEWS:
+            node = node.parent
+        return node if node is not current else _root_of(current)
     while (
         node.parent is not None
         and prep != "of"
@@ -203,9 +253,11 @@ def _list_head(current: Node, node: Node) -> Node:
     while chain[-1].parent is not None:
         chain.append(chain[-1].parent)
     pick = current
-    if current.prep == "of" and current.parent and current.phrase and _alike(node, current.parent) and not _alike(node, current):
+    whole = current.parent if current.prep == "of" else None
+    pictured = whole is not None and whole.head in words.VIEWS and node.head not in words.VIEWS
+    if whole and not pictured and current.phrase and _alike(node, whole) and not _alike(node, current):
         # "a box of bananas and a box of apples": the boxes are the list.
-        pick = current.parent
+        pick = whole
     elif node.animate and not current.animate:
         pick = next((n for n in chain if n.animate), current)
     elif not node.worn and not node.place and (current.worn or current.place or current.hanger):
@@ -232,6 +284,8 @@ def _subject(nodes: Sequence[Node], current: Node, lead: Sequence[Chunk]) -> Nod
         return near
     if verb.finite:
         conjoined = any(c.kind == "C" for c in lead)
+        if near.animate and chain[-1].head in words.VIEWS and verb.lemma in words.SENTIENT:
+            return near  # no picture eats
         for node in chain:
             first = node.head_of_list or node
             eligible = node.role in ("root", "clause") or (node.role == "conj" and first.role in ("root", "clause"))

@@ -271,6 +271,17 @@ PARTS = word_set(
 ANYONES_VERBS = word_set("sit stand lie lay walk run rest sleep play look move be pose wait")
 # Prepositions that need the verb before them: "swinging a bat at a ball".
 AIMS = word_set("at to toward towards into onto from off for as")
+# What names one thing beside another, as "and" does.
+ALONGSIDE = frozenset({"along with", "together with", "as well as", "in addition to"})
+# Prepositions that belong to an adjective before them: "full of", "ready for".
+COMPLEMENTS = word_set("of to for from about at than into as like")
+# Adjectives that may come of what is "with" them, as those in -ed do: "busy with cars".
+STATES = word_set("full busy alive messy dirty wet heavy thick bright dark lit happy noisy ripe ready strewn")
+# Plural words for one thing.
+PAIRS = word_set(
+    "scissors pants trousers shorts jeans glasses sunglasses goggles pliers tweezers binoculars headphones tights pajamas"
+    " shears leggings overalls"
+)
 # Prepositions of movement.
 DIRECTIONS = word_set("down up across along over through into onto to toward towards from off past around after out_of")
 # Of these, those that cannot be said of what rests.
