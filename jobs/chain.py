@@ -67,7 +67,7 @@ def _retry_stage(run: Run, stage: Stage, status: str) -> int:
     from jobs.schemas import TABLES
     from jobs.views import latest
 
-    generation_of(stage, run)  # refuses where the settings are not those of the rows that are there
+    generation = generation_of(stage, run)  # refuses where the settings are not those of the rows that are there
     key = list(TABLES[stage.target].key)
     current = run.store.spark.sql(f"SELECT * FROM {latest(run.store, stage.target, withdrawn=False)}")  # noqa: S608
     failed = current.where(F.col("status") == status).select("ingest_batch", *key, "attempt")
@@ -78,10 +78,13 @@ def _retry_stage(run: Run, stage: Stage, status: str) -> int:
         attempts = sorted(row["attempt"] for row in mine.select("attempt").distinct().collect())
         for attempt in attempts:
             again = mine.where(F.col("attempt") == attempt).select(*key)
-            total += again.count()
+            facts = again.agg(F.count("*").alias("keys"), F.bit_xor(F.xxhash64(*key)).alias("digest")).collect()[0]
+            total += facts["keys"]
             batch = _sources_of(run, stage, wave, again, attempt + 1)
             rows = stage.transform(batch).join(F.broadcast(again), on=key, how="left_semi")
-            write(stage, run, rows, -1, attempt + 1, f"{stage.name}-retry-{run.run_id}-{wave}", attempt + 1)
+            # The same keys are written once, also by two that try them again at the same time.
+            application = f"{stage.name}-retry-{generation}-{wave}-{facts['digest'] & (2**64 - 1):016x}"
+            write(stage, run, rows, -1, attempt + 1, application, attempt + 1)
             for kept in batch.kept:
                 kept.unpersist()
         mine.unpersist()

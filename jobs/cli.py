@@ -8,14 +8,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
+from jobs.console import Profile, Root, Set, absolute, err, open_run, out
+from jobs.review.commands import review_app
 from jobs.settings import SettingsError, load_settings
 from jobs.sources import COMMON, SOURCES, SourceError, complete, records, source_error, source_name
 
 if TYPE_CHECKING:
-    from jobs.stream import Run
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,22 +27,19 @@ app = typer.Typer(
 )
 ingest_app = typer.Typer(no_args_is_help=True, help="Read a source into the tables; run again to take what arrived since.")
 app.add_typer(ingest_app, name="ingest")
-out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-
-Root = Annotated[str, typer.Option(help="folder of the tables and checkpoints; any path that Spark can write")]
-Profile = Annotated[str, typer.Option(help="embedded, photos, gpu, or a YAML file")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="a setting as a.b=c; may be given again")]
+app.add_typer(review_app, name="review")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every expected failure is one line on stderr and exit code 1."""
     from jobs.chain import StageError
+    from jobs.review.words import ReviewError
     from jobs.session import EnvironmentProblem
     from jobs.tables import TableError
 
     try:
         app(args=None if arguments is None else [*arguments, *sys.argv[1:]])
-    except (SettingsError, StageError, TableError, SourceError, EnvironmentProblem) as problem:
+    except (SettingsError, StageError, TableError, SourceError, ReviewError, EnvironmentProblem) as problem:
         err.print(f"dualset: {problem}", style="red", markup=False, highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -51,22 +50,6 @@ def main(arguments: list[str] | None = None) -> None:
 def run_stage(name: str) -> None:
     """Entry of ``jobs/<stage>.py`` under spark-submit: that one stage, with the options of ``run``."""
     main(["run", "--stages", name])
-
-
-def open_run(root: str, profile: str, overrides: list[str] | None) -> "Run":
-    """Settings, session, store and progress lines of one invocation."""
-    from jobs.session import open_session
-    from jobs.stream import Run
-    from jobs.tables import Store
-
-    settings = load_settings(profile, overrides or ())
-    spark = open_session(settings)
-    return Run(Store.of(spark, absolute(root), settings), settings, report=_print_batch)
-
-
-def absolute(path: str) -> str:
-    """Local paths made absolute: Spark's workers may run elsewhere. URIs stay as they are."""
-    return path if "://" in path or path.startswith("dbfs:") else str(Path(path).resolve())
 
 
 def _ingest(kind: str, options: dict[str, Any], root: str, profile: str, overrides: list[str] | None) -> None:
@@ -81,9 +64,9 @@ def _ingest(kind: str, options: dict[str, Any], root: str, profile: str, overrid
         count = ingest.add(run, records(run.store.spark, kind, options, run.settings.ingest))
     except PySparkException as problem:
         raise source_error(problem) or problem from None
-    out.print(f"{count} new records from {source_name(kind, options)}", highlight=False)
+    out.print(f"{count} new records from {source_name(kind, options)}", highlight=False, markup=False)
     finish(start(ingest.STAGE, run), ingest.STAGE)
-    out.print(f"tables: {run.store.root}/tables    next: dualset run --root {run.store.root}", highlight=False)
+    out.print(f"tables: {run.store.root}/tables    next: dualset run --root {run.store.root}", highlight=False, markup=False)
 
 
 def _add_source_command(kind: str, module: ModuleType) -> None:
@@ -126,12 +109,12 @@ def run(
 
     this = open_run(root, profile, set_)
     names = [name.strip() for name in stages.split(",") if name.strip()] or list(NAMES)
-    out.print(f"run {this.run_id}: {', '.join(names)}", highlight=False)
-    out.print(this.settings.model_dump_json(exclude_defaults=True), highlight=False, markup=False)
+    out.print(f"run {this.run_id}: {', '.join(names)}", highlight=False, markup=False)
+    out.print(this.settings.shown(exclude_defaults=True), markup=False, highlight=False)
     if fresh:
         fresh_from(this, fresh)
     (run_continuously if continuous else run_chain)(this, names)
-    out.print(f"tables: {this.store.root}/tables    look: dualset status --root {this.store.root}")
+    out.print(f"tables: {this.store.root}/tables    look: dualset status --root {this.store.root}", highlight=False, markup=False)
 
 
 @app.command()
@@ -192,7 +175,8 @@ def sql(
         return
     grid = Grid(*rows.columns)
     for row in found:
-        grid.add_row(*(_shown(value) for value in row))
+        # Captions are data: [b] in one is no markup.
+        grid.add_row(*(Text(_shown(value)) for value in row))
     out.print(grid)
 
 
@@ -209,7 +193,7 @@ def settings(
         lines = [f"| `{name}` | `{default}` | {text} |" for name, default, text in describe()]
         sys.stdout.write("\n".join(["| setting | default | meaning |", "|---|---|---|", *lines]) + "\n")
     else:
-        sys.stdout.write(load_settings(profile, set_ or ()).model_dump_json(indent=2) + "\n")
+        sys.stdout.write(load_settings(profile, set_ or ()).shown(indent=2) + "\n")
 
 
 @app.command()
@@ -220,16 +204,16 @@ def withdraw(
     profile: Profile = "photos",
     set_: Set = None,
 ) -> None:
-    """Take records down: no view and no later snapshot shows them."""
-    from datetime import UTC, datetime
+    """Take images down: no view and no later snapshot shows these records, or others of the same image."""
+    from jobs.takedown import withdraw as withdraw_records
 
-    from jobs.tables import schema
-
-    this = open_run(root, profile, set_)
-    this.store.create("withdrawn")
-    rows = [(one, reason, datetime.now(UTC)) for one in record_id]
-    this.store.append(this.store.spark.createDataFrame(rows, schema(this.store.spark, "withdrawn")), "withdrawn")
-    out.print(f"{len(rows)} records withdrawn; publish again to make a snapshot without them")
+    gone = withdraw_records(open_run(root, profile, set_).store, record_id, reason)
+    same = f" ({len(gone) - len(set(record_id))} more than named, as they have the same image)" * (
+        len(gone) > len(set(record_id))
+    )
+    out.print(
+        f"{len(gone)} records withdrawn{same}; publish again to make a snapshot without them", highlight=False, markup=False
+    )
 
 
 @app.command()
@@ -237,7 +221,7 @@ def publish(
     root: Root,
     profile: Profile = "photos",
     set_: Set = None,
-    shards: Annotated[int, typer.Option(help="equal parts, a multiple of the training processes; 0: publish.shards")] = 0,
+    shards: Annotated[int, typer.Option(help="parts, equal but for one family; 0: publish.shards")] = 0,
     seed: Annotated[int, typer.Option(help="of the order of families; -1: publish.seed")] = -1,
 ) -> None:
     """Export what training reads under the current policy as an immutable snapshot."""
@@ -245,14 +229,14 @@ def publish(
 
     given = [f"publish.shards={shards}"] * (shards > 0) + [f"publish.seed={seed}"] * (seed >= 0)
     this = open_run(root, profile, [*(set_ or ()), *given])
-    made, new = publish_snapshot(this.store, this.settings, lambda line: out.print(line, highlight=False))
+    made, new = publish_snapshot(this.store, this.settings, lambda line: out.print(line, highlight=False, markup=False))
     total = made.totals
     out.print(
         f"{'published' if new else 'nothing to do: already published'}: {total.families} families, {total.images} images,"
         f" {total.texts} texts, {total.pairs} kept pairs in {made.shards} shards",
         highlight=False,
     )
-    out.print(f"snapshot: {made.folder}", highlight=False)
+    out.print(f"snapshot: {made.folder}", highlight=False, markup=False)
 
 
 @app.command()
@@ -273,7 +257,7 @@ def measure(
     sys.stdout.write(text + "\n")
     if output:
         Path(output).write_text(text, encoding="utf-8")
-        out.print(f"written to {output}", highlight=False)
+        out.print(f"written to {output}", highlight=False, markup=False)
 
 
 @app.command()
@@ -292,7 +276,7 @@ def sheet(
     this = open_run(root, profile, set_)
     require_tables(this.store)
     count = draw_sheet(this.store, this.settings, absolute(output), families, seed)
-    out.print(f"{count} families: {output}", highlight=False)
+    out.print(f"{count} families: {output}", highlight=False, markup=False)
 
 
 @app.command()
@@ -313,7 +297,7 @@ def report(
     require_tables(this.store)
     place = absolute(output) if output else f"{this.store.root}/report.html"
     size = write_report(this.store, this.settings, place, families, seed, doubtful)
-    out.print(f"{place} ({size / 1e6:.1f} MB)", highlight=False)
+    out.print(f"{place} ({size / 1e6:.1f} MB)", highlight=False, markup=False)
 
 
 @app.command()
@@ -321,15 +305,7 @@ def demo(root: Root, set_: Set = None) -> None:
     """Do the main job on seven photographs that installed packages carry; no network, no model files, a minute or two."""
     from jobs.demo import PROFILE, run_demo
 
-    run_demo(open_run(root, PROFILE, set_), lambda line: out.print(line, highlight=False, markup=False))
-
-
-def _print_batch(stage: str, row: dict[str, Any]) -> None:
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(row["rows"].items())) or "nothing"
-    out.print(
-        f"  {stage:<8} batch {row['batch_id']}: {row['rows_in']} in, {counts}, {row['wall_seconds']:.1f} s",
-        highlight=False,
-    )
+    run_demo(open_run(root, PROFILE, set_), lambda line: out.print(line, markup=False, highlight=False))
 
 
 def _jsonable(value: object) -> str:

@@ -56,11 +56,11 @@ def describe(policy: "Policy", *, embedder: bool) -> str:
 
 
 def judged_sql(policy: "Policy", scores: str, reviews: str = "", dual_images: str = "") -> str:
-    """SQL for ``scores`` with ``policy_reasons``, ``review`` (accept, reject or null) and ``reasons``: why it is not kept, if at all.
+    """SQL for ``scores`` with ``policy_reasons``, ``review`` (accept, reject or null) and ``reasons``: why a row is not kept.
 
-    A pair's words are those on itself and the rejections of its image, of each reviewer the last one. One who rejects outweighs all
-    who accept: a bad pair costs more than a lost one. An accepted pair is kept whatever the thresholds say, but a text that may
-    name what is gone stays out: that is a fact of the bit masks that training goes by, not a matter of looks.
+    A pair's words are those on itself and the rejections of its image, of each reviewer the last one. One who rejects outweighs
+    all who accept: a bad pair costs more than a lost one. An accepted pair is kept whatever the thresholds say, but a text that
+    may name what is gone stays out: that is a fact of the bit masks that training goes by, not a matter of looks.
 
     Args:
         policy: the thresholds.
@@ -87,13 +87,13 @@ WITH scored AS (SELECT *, {reasons} AS policy_reasons, {text} AS said_text FROM 
                   AND shown.image_version = r.image_version
               GROUP BY r.record_id, r.subset, r.reviewer, r.caption_id),
      standing AS (SELECT record_id AS about_record, subset AS about_subset,
-                      collect_list(struct(reviewer, caption_id, word.judged_at, word.verdict, word.scope, word.text_version)) AS words
+                      collect_list(struct(reviewer, caption_id, word.*)) AS words
                   FROM said GROUP BY record_id, subset),
      met AS (SELECT /*+ BROADCAST(standing) */ scored.*, filter(words, w -> w.scope = 'image'
                  OR (w.caption_id = scored.caption_id AND w.text_version = scored.said_text)) AS bearing
              FROM scored LEFT JOIN standing ON about_record = record_id AND about_subset = subset),
-     last AS (SELECT *, filter(bearing, w -> NOT exists(bearing, v -> v.reviewer = w.reviewer AND v.judged_at > w.judged_at)) AS counts
-              FROM met),
+     last AS (SELECT *, filter(bearing, w -> NOT exists(bearing,
+                  v -> v.reviewer = w.reviewer AND v.judged_at > w.judged_at)) AS counts FROM met),
      ruled AS (SELECT *, CASE WHEN exists(counts, w -> w.verdict = 'reject') THEN 'reject'
                    WHEN size(counts) > 0 THEN 'accept' END AS review FROM last)
 SELECT * EXCEPT (said_text, bearing, counts), CASE review WHEN 'reject' THEN array_append(policy_reasons, '{person}')

@@ -263,9 +263,12 @@ def _files(spark: "SparkSession", folder: str) -> list[dict[str, object]]:
 
 
 def _stages(store: Store) -> dict[str, dict[str, list[str]]]:
+    """Models and settings that made the rows of each stage's table: of its present generation, not of what was dropped."""
+    from jobs.status import current_runs
+
     if not store.exists("runs"):
         return {}
-    rows = store.read("runs").selectExpr("stage", "models", "settings_hash").collect()
+    rows = current_runs(store).selectExpr("stage", "models", "settings_hash").collect()
     facts: dict[str, dict[str, set[str]]] = {}
     for row in rows:
         mine = facts.setdefault(row["stage"], {"models": set(), "settings_hashes": set()})

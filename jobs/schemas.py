@@ -173,7 +173,7 @@ TABLES: dict[str, Table] = {
             "What a person said of a pair of dual image and text",
             ("reviewer", "record_id", "subset", "caption_id", "judged_at"),
             """ingest_batch STRING NOT NULL COMMENT 'the batch of records that every lookup prunes by',
-    record_id STRING NOT NULL, subset INT NOT NULL, caption_id STRING NOT NULL COMMENT 'of the text that was shown with the image',
+    record_id STRING NOT NULL, subset INT NOT NULL, caption_id STRING NOT NULL COMMENT 'of the text that was shown with it',
     reviewer STRING NOT NULL, judged_at TIMESTAMP NOT NULL, verdict STRING NOT NULL COMMENT 'accept or reject',
     scope STRING NOT NULL COMMENT 'pair, or image: the image is at fault, whatever text goes with it',
     reasons ARRAY<STRING> COMMENT 'codes of jobs.review.words.REASONS', note STRING,

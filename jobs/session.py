@@ -123,4 +123,7 @@ def _start(settings: "Settings", application: str) -> "SparkSession":
     spark = builder.getOrCreate()
     if not submitted:
         spark.sparkContext.setLogLevel(settings.spark.log_level)
+    elif not spark.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):
+        # Spark's own default of 200 tasks is as wrong for two cores as for two thousand.
+        spark.conf.set("spark.sql.shuffle.partitions", spark.sparkContext.defaultParallelism)
     return spark

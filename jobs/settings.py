@@ -1,13 +1,14 @@
 """Every setting of the engine, in one validated tree: the only place where a default is written.
 
 A run's settings are a profile (a YAML file beside this module, or a path) with ``--set a.b=c`` on top. Unknown keys are errors
-that name the nearest known one. ``settings_hash`` of a stage covers what changes its rows and nothing else: never ``spark``, and
-never ``policy``, which is applied again by every view.
+that name the nearest known one. ``settings_hash`` of a stage covers what changes its rows and nothing else: never ``spark``,
+never ``policy``, which is applied again by every view, and no field that is marked ``**NO_ROWS``.
 """
 
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
@@ -15,8 +16,14 @@ from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import to_json
 
 PROFILES = Path(__file__).parent / "profiles"
+# Marks what changes no row: where a model is reached, how patiently and how fast it is asked. Batch sizes are among them, so
+# that a run that was short of memory goes on with smaller ones: no model sees a row's neighbours (padding is masked, YOLO has
+# one letterbox for all, every hole its own seed). What a batch's size moves is rounding, which in half precision may decide a
+# reply or a grey level; so do the device, the number of tasks and the last, smaller batch of each, which no hash holds either.
+NO_ROWS: dict[str, Any] = {"json_schema_extra": {"rows": False}}
 
 
 class SettingsError(ValueError):
@@ -32,14 +39,14 @@ class LanguageModel(_Node):
 
     kind: Literal["rules", "transformers", "openai"] = Field("rules", description="where the model runs")
     model: str = Field("", description="local folder, GGUF file or hub name; for openai the served model's name")
-    base_url: str = Field("", description="openai: the endpoint, such as http://localhost:8000/v1")
-    api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key")
-    timeout_s: float = Field(60.0, gt=0, description="openai: seconds before a call is tried again")
-    max_retries: int = Field(4, ge=0, description="openai: tries after the first, with backoff")
-    concurrency: int = Field(8, ge=1, description="openai: calls in flight in one worker")
-    batch_size: int = Field(16, ge=1, description="transformers: prompts in one forward pass")
+    base_url: str = Field("", description="openai: the endpoint, such as http://localhost:8000/v1", **NO_ROWS)
+    api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key", **NO_ROWS)
+    timeout_s: float = Field(60.0, gt=0, description="openai: seconds before a call is tried again", **NO_ROWS)
+    max_retries: int = Field(4, ge=0, description="openai: tries after the first, with backoff", **NO_ROWS)
+    concurrency: int = Field(8, ge=1, description="openai: calls in flight in one worker", **NO_ROWS)
+    batch_size: int = Field(16, ge=1, description="transformers: prompts in one forward pass", **NO_ROWS)
     max_new_tokens: int = Field(64, ge=1, description="the longest reply, in tokens")
-    prefix_cache: bool = Field(True, description="transformers: encode the shared examples once")
+    prefix_cache: bool = Field(True, description="transformers: encode the shared examples once", **NO_ROWS)
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="transformers: weights")
 
 
@@ -53,6 +60,8 @@ class Ingest(_Node):
     """Reading of sources."""
 
     batch_records: int = Field(1000, ge=1, description="records an ingest batch: the unit of all later work")
+    # In the hash of ingest alone, though later stages decode under it too: a larger image never gets past ingest, and a lower
+    # limit given to a later stage only fails rows, with a reason.
     max_pixels: int = Field(50_000_000, ge=1, description="larger images are refused before decoding")
     max_bytes: int = Field(64_000_000, ge=1, description="larger files are refused before reading")
     max_caption_chars: int = Field(2000, ge=1, description="longer captions have status too_long")
@@ -66,7 +75,7 @@ class Segmenter(_Node):
     box_weights: str = Field("", description="sam: the box detector's weights (yolo); open_vocabulary: the SAM folder for masks")
     confidence: float = Field(0.15, gt=0, lt=1, description="detections below this score are dropped")
     image_size: int = Field(640, ge=32, description="longer side given to the model, in pixels")
-    batch_size: int = Field(8, ge=1, description="images in one forward pass")
+    batch_size: int = Field(8, ge=1, description="images in one forward pass", **NO_ROWS)
     max_instances: int = Field(100, ge=1, description="detections kept an image, best first")
 
 
@@ -96,7 +105,7 @@ class Inpainter(_Node):
     steps: int = Field(30, ge=1, description="diffusers: denoising steps")
     guidance: float = Field(7.5, ge=0, description="diffusers: guidance scale")
     size: int = Field(512, ge=8, description="diffusers: side of the crop given to the model, in pixels")
-    batch_size: int = Field(4, ge=1, description="diffusers: crops in one forward pass")
+    batch_size: int = Field(4, ge=1, description="diffusers: crops in one forward pass", **NO_ROWS)
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="diffusers: weights")
     seed: int = Field(0, ge=0, description="mixed into every seed")
 
@@ -119,7 +128,7 @@ class Embedder(_Node):
 
     model: str = Field("", description="open_clip model name or config file; empty: no CLIP columns")
     checkpoint: str = Field("", description="local checkpoint (safetensors or a state dict), or a pretrained tag")
-    batch_size: int = Field(32, ge=1, description="images or texts in one forward pass")
+    batch_size: int = Field(32, ge=1, description="images or texts in one forward pass", **NO_ROWS)
 
 
 class Codec(_Node):
@@ -150,7 +159,7 @@ class Policy(_Node):
 class Publish(_Node):
     """The training snapshot."""
 
-    shards: int = Field(8, ge=1, description="equal parts of a snapshot; a multiple of the number of training processes")
+    shards: int = Field(8, ge=1, description="parts, equal but for one family; a multiple of the training processes")
     seed: int = Field(0, ge=0, description="of the order of families")
     wave_batches: int = Field(8, ge=1, description="ingest batches whose images are shuffled at a time")
     row_group_bytes: int = Field(8 << 20, ge=1 << 10, description="bytes in a row group, the unit of reading")
@@ -201,6 +210,17 @@ class Settings(_Node):
         # Workers have another working folder; a built-in name is one everywhere.
         return lexicon if not lexicon or found.parent == DOMAINS else str(found)
 
+    def shown(self, indent: int | None = None, exclude_defaults: bool = False) -> str:
+        """The tree as JSON for people and tables: ``model_dump_json`` without secrets.
+
+        The values of ``spark.conf`` are hidden one and all (passwords also stand in JDBC addresses and JVM options), as are the
+        user and query of every address.
+        """
+        tree = self.model_dump(mode="json", exclude_defaults=exclude_defaults)
+        if conf := tree.get("spark", {}).get("conf"):
+            tree["spark"]["conf"] = dict.fromkeys(conf, "***")
+        return to_json(without_secrets(tree), indent=indent, inf_nan_mode="null").decode()
+
 
 def load_settings(profile: str = "photos", overrides: Iterable[str] = ()) -> Settings:
     """Read a profile (a built-in name or a YAML file), apply ``a.b=c`` overrides (YAML values) and validate.
@@ -240,8 +260,12 @@ def validate_settings(tree: dict[str, Any]) -> Settings:
 
 
 def settings_hash(settings: Settings, sections: Iterable[str]) -> str:
-    """Sixteen hexadecimal digits over the named sections (``plan``) or single settings (``ingest.max_bytes``)."""
-    tree = settings.model_dump(mode="json")
+    """Sixteen hexadecimal digits over the named sections (``plan``) or single settings (``ingest.max_bytes``).
+
+    What is marked ``NO_ROWS`` is left out. Weights count by their path: the driver may not have them, and would read gigabytes at
+    each start. What was loaded is each row's ``model_version``.
+    """
+    tree = _of_rows(settings)
     chosen: dict[str, Any] = {name: reduce(dict.__getitem__, name.split("."), tree) for name in sections}
     if lexicon := chosen.pop("lexicon", ""):
         from udfs.vocabulary import load
@@ -261,6 +285,26 @@ def describe(node: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[s
         else:
             rows.append((f"{prefix}{name}", json.dumps(default), field.description or ""))
     return rows
+
+
+def without_secrets(value: Any) -> Any:
+    """A tree or text with its addresses bare of user and query: ``http://me:key@host/v1?key=1`` as ``http://host/v1``."""
+    if isinstance(value, dict):
+        return {name: without_secrets(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub(r"(?<=://)[^/?#\s]*@|[?#]\S*", "", value)
+
+
+def _of_rows(value: Any) -> Any:
+    """A section as a plain tree without what is marked ``NO_ROWS``."""
+    if isinstance(value, BaseModel):
+        marked = NO_ROWS["json_schema_extra"]
+        made = [name for name, field in type(value).model_fields.items() if field.json_schema_extra != marked]
+        return {name: _of_rows(getattr(value, name)) for name in made}
+    return [_of_rows(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _put(tree: dict[str, Any], path: list[str], value: object) -> None:

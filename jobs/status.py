@@ -1,7 +1,21 @@
 """What each stage has done, and what waits for it: ``dualset status``."""
 
+from typing import TYPE_CHECKING
+
 from jobs.chain import CHAIN
 from jobs.tables import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def current_runs(store: Store) -> "DataFrame":
+    """The rows of ``runs`` of each stage's present generation; ``--fresh`` leaves those of what it dropped."""
+    from pyspark.sql import functions as F
+
+    runs = store.read("runs")
+    newest = runs.groupBy("stage").agg(F.max_by("generation", "started_at").alias("generation"))
+    return runs.join(F.broadcast(newest), on=["stage", "generation"], how="left_semi")
 
 
 def require_tables(store: Store) -> None:
@@ -36,7 +50,7 @@ def stage_status(store: Store) -> list[tuple[str, str, int, int, int, int, float
         target = store.read(stage.target)
         row = target.agg(F.count("*").alias("rows"), F.count_if(F.col("status") == "ok").alias("ok")).first()
         waiting = ready.join(target.select("record_id").distinct(), on="record_id", how="left_anti").count()
-        runs = store.read("runs").where(F.col("stage") == stage.name)
+        runs = current_runs(store).where(F.col("stage") == stage.name)
         spent = runs.agg(F.round(F.coalesce(F.sum("wall_seconds"), F.lit(0.0)), 1).alias("s"), F.count("*").alias("n")).first()
         assert row is not None and spent is not None, "an aggregate without groups has one row"
         shown.append(

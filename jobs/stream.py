@@ -92,6 +92,7 @@ def start(stage: Stage, run: Run) -> "StreamingQuery":
     store = run.store
     if not store.exists(stage.source):
         raise StageError(f"{stage.name} reads {stage.source}, which is not there yet: run the stage before it first")
+    _refuse_lost_table(stage, run)
     store.create(stage.target)
     store.create("runs")
     generation = generation_of(stage, run)
@@ -146,6 +147,8 @@ def first_cause(text: str) -> str:
 def reset(stages: Sequence[Stage], run: Run) -> None:
     """``--fresh``: drop the tables and checkpoints of these stages (a stage and all after it)."""
     for stage in reversed(stages):
+        # The note first: what is left of a checkpoint after a kill must not pass for a whole one.
+        delete(f"{run.store.checkpoint(stage.name)}/generation")
         delete(run.store.checkpoint(stage.name))
         run.store.drop(stage.target)
 
@@ -208,7 +211,7 @@ def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str
         "write_seconds": facts["write"],
         "models": sorted({version for group in groups for version in group["versions"]}),
         "settings_hash": settings_hash(run.settings, stage.sections),
-        "settings": run.settings.model_dump_json(),
+        "settings": run.settings.shown(),
     }
     from jobs.tables import schema
 
@@ -220,11 +223,24 @@ def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str
     run.report(stage.name, row)
 
 
+def _refuse_lost_table(stage: Stage, run: Run) -> None:
+    """A checkpoint without its table says that all was done, and nothing would be made again."""
+    if not run.store.exists(stage.target) and _read_note(run, f"{run.store.checkpoint(stage.name)}/generation"):
+        raise StageError(
+            f"{stage.target} is gone but the checkpoint of {stage.name} says what was written to it; "
+            f"start the stage anew with: {_fresh_command(stage, run)}"
+        )
+
+
+def _fresh_command(stage: Stage, run: Run) -> str:
+    return f"dualset run --root {run.store.root} --fresh {stage.name}"
+
+
 def generation_of(stage: Stage, run: Run) -> str:
     """The generation id of the stage's checkpoint, made with the checkpoint; refuses where the two do not fit the table."""
     store, path = run.store, f"{run.store.checkpoint(stage.name)}/generation"
     digest = settings_hash(run.settings, stage.sections)
-    fresh = f"dualset run --root {store.root} --fresh {stage.name}"
+    fresh = _fresh_command(stage, run)
     kept = _read_note(run, path)
     if kept is None:
         if not store.is_empty(stage.target):

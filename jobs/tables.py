@@ -20,8 +20,8 @@ PROPERTIES = {
     "delta.appendOnly": "true",
     # Other readers list files themselves and would see deleted rows.
     "delta.enableDeletionVectors": "false",
-    # A stage that lags behind must still find its source's log.
-    "delta.logRetentionDuration": "interval 365 days",
+    # A stage that lags behind, or starts anew, reads its source's log from the first commit.
+    "delta.logRetentionDuration": "interval 36500 days",
     # Any of these would rewrite, and so shuffle, every image.
     "delta.autoOptimize.autoCompact": "false",
     "delta.autoOptimize.optimizeWrite": "false",
@@ -71,8 +71,13 @@ class Store:
         return self.spark.read.table(self.name(table))
 
     def stream(self, table: str, files: int) -> "DataFrame":
-        """The rows of a table as a stream, at most ``files`` files a micro-batch."""
+        """The rows of a table as a stream, at most ``files`` files a micro-batch, commit by commit.
+
+        From the first commit, not from a snapshot: Delta sorts a snapshot's files by their times, which for files of one commit
+        differ by chance, and two runs over the same rows would then cut them into other micro-batches.
+        """
         reader = self.spark.readStream.format("delta").option("maxFilesPerTrigger", files).option("failOnDataLoss", "true")
+        reader = reader.option("startingVersion", 0)
         # A path in SQL's form is known to batch reads only.
         return reader.table(self.name(table)) if self.catalog else reader.load(f"{self.root}/tables/{table}")
 
@@ -114,6 +119,8 @@ class Store:
         if self.catalog:
             self.spark.sql(f"DROP TABLE IF EXISTS {self.name(table)}")
         else:
+            # The log first: half a table with a log would be read, and miss files.
+            delete(f"{self.root}/tables/{table}/_delta_log")
             delete(f"{self.root}/tables/{table}")
 
     def append(self, rows: "DataFrame", table: str, application: str = "", version: int = -1, file_records: int = 0) -> None:

@@ -3,10 +3,12 @@
     with FakeOpenAIServer(reply=lambda messages: "hello") as server:
         client = OpenAI(base_url=server.url, ...)
 
-It answers, waits, refuses a few times first, or talks nonsense, and remembers what it was sent.
+It answers, waits, refuses a few times first, talks nonsense, or obeys an order in what it is sent (``fake_obedience``), and
+remembers what it was sent.
 """
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,13 @@ from types import TracebackType
 from typing import Any
 
 Messages = list[dict[str, str]]
+
+
+def closed_port() -> str:
+    """The address of an endpoint where nobody listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{found.getsockname()[1]}/v1"
 
 
 class FakeOpenAIServer:
@@ -93,6 +102,17 @@ class FakeOpenAIServer:
         if self.refuse_option in body:
             return 400, _error(f"{self.refuse_option} is not supported", self.refuse_option)
         return 200, self.garbage or _completion(body["model"], self.reply(body["messages"]))
+
+
+def fake_obedience(order: str, says: str, otherwise: Callable[[Messages], str]) -> Callable[[Messages], str]:
+    """The reply of a fake model that does what ``order`` tells it: it ``says`` that whenever a message holds the order, wherever
+    it stands in there, and else replies as ``otherwise``.
+    """
+
+    def reply(messages: Messages) -> str:
+        return says if any(order in message["content"] for message in messages) else otherwise(messages)
+
+    return reply
 
 
 def _completion(model: str, text: str) -> str:

@@ -7,11 +7,11 @@ folders of tables and checkpoints, so that also short gaps are hit, such as that
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -167,8 +167,13 @@ def sweep(mark: str) -> None:
     """End all marked processes, by their ids."""
     left = marked(mark)
     for process in left:
-        process.kill()
+        _kill(process)
     psutil.wait_procs(left, timeout=LAST_S)
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself, or with its partner
+        process.kill()
 
 
 def commits(log: Path) -> int:
@@ -232,7 +237,7 @@ def attack(source: Source, root: Path, command: Sequence[str], point: Point, tim
     driver = psutil.Process(child.pid)
     jvm = [process for process in driver.children() if process.name() == "java"]
     for process in [driver] * (point.victim != "jvm") + jvm * (point.victim != "driver"):
-        process.send_signal(signal.SIGKILL)
+        _kill(process)
     gone, alive = psutil.wait_procs([driver, *jvm], timeout=LAST_S)
     child.wait() if driver in gone else None
     source.sweep()
@@ -267,7 +272,7 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 
 def main() -> int:
-    """The command; exit code 1 if the tables differ."""
+    """The command; exit code 1 if the tables differ, or a point was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--points", type=int, default=10, help="kills in all")
     parser.add_argument("--per-root", type=int, default=5, help="kills that one root suffers before its tables are compared")
@@ -300,9 +305,10 @@ def _all_points(source: Source, folder: Path, options: argparse.Namespace) -> in
     timeline = undisturbed(source, folder / "whole")
     print("undisturbed:", ", ".join(f"{stage} {spent[1]:.0f} s" for stage, spent in timeline.items()), flush=True)
     points = draw(options.points, options.seed, timeline, options.moments.split(","))
-    rounds = -(-len(points) // options.per_root)
+    rounds, missed = -(-len(points) // options.per_root), 0
     for number in range(rounds):
         hit = disturbed(source, folder / f"killed{number}", points[number::rounds], timeline)
+        missed += len(points[number::rounds]) - len(hit)
         for point in points[number::rounds]:
             print(f"round {number}: {'killed' if point in hit else 'missed'}: {point}", flush=True)
     os.chdir(folder / "cwd")
@@ -311,10 +317,13 @@ def _all_points(source: Source, folder: Path, options: argparse.Namespace) -> in
 
     spark, found = open_session(load_settings("photos", ["spark.driver_memory=1g"])), []
     for number in range(rounds):
-        found += differences(spark, str(folder / "whole"), str(folder / f"killed{number}"))
+        lines = differences(spark, str(folder / "whole"), str(folder / f"killed{number}"))
+        print(*(f"round {number}: {line}" for line in lines[:25]), sep="\n")
+        found += lines
     spark.stop()
-    print("\n".join(found[:50]) or f"all tables of {rounds} killed roots equal the undisturbed one's")
-    return int(bool(found))
+    print(f"{len(found)} differences" if found else f"all tables of {rounds} killed roots equal the undisturbed one's")
+    print(f"killed at {len(points) - missed} of {len(points)} points" + ("; take another seed" if missed else ""))
+    return int(bool(found or missed))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from jobs.settings import Settings, validate_settings
 from udfs import factory
-from udfs.factory import RoleError, Worker, model_udf, plain
+from udfs.factory import Worker, model_udf, plain
+from udfs.role import RoleError
 
 FAKE = "fake_roles:FakeModel"
 

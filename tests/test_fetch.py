@@ -20,7 +20,9 @@ def status_of(given: dict[str, object] | None, max_bytes: int = 100) -> str:
     return caught.value.status
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a b%20[1]*?{}#.jpg", "ünï😀.jpg"])
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a b%20[1]*?{}#.jpg", "ünï😀.jpg", "全\u3000角\xa0\u2028\u200d\ufeff\U0001fae9\U000e0001.jpg"]
+)
 def test_a_file_is_read_whatever_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"12345")
     assert fetch(locator(tmp_path / name), 5) == b"12345"
@@ -63,7 +65,9 @@ def test_each_failure_has_its_status(tmp_path: Path) -> None:
     assert status_of(locator(tmp_path / "rows.parquet", offset=3)) == "unreadable_file"
 
 
-@pytest.mark.parametrize("path", ["/data/../etc/passwd", "/data/a::http://host/b.jpg", "/data/a\0.jpg", "/x\n", ""])
+@pytest.mark.parametrize(
+    "path", ["/data/../etc/passwd", "/data/a::http://host/b.jpg", "/data/a\0.jpg", "/x\n", "/x\x85", "/x\ud800", ""]
+)
 def test_an_unsafe_path_is_never_opened(path: str) -> None:
     assert status_of(locator(path)) == "unsafe_path"
 

@@ -13,7 +13,10 @@ from pyspark.sql import SparkSession
 
 from jobs import cli
 from jobs.chain import NAMES, fresh_from, named, retry, run_chain
+from jobs.settings import load_settings
 from jobs.stream import Run, StageError, start
+from jobs.takedown import withdraw
+from jobs.views import create_views
 from tests import roots
 from tests.roots import Picture, Row, Source
 
@@ -194,6 +197,19 @@ def test_without_its_checkpoint_a_stage_refuses_until_it_is_started_anew(
     assert facts(roots.rows(run, "rechecks")) == facts(flow.last["rechecks"])
 
 
+def test_a_takedown_takes_all_records_of_the_image(spark: SparkSession, copy: Path, flow: Flow):
+    store = roots.open_root(spark, copy).store
+    before, after = key_of(flow.last["images"], "pets.png", 2), key_of(flow.last["images"], "pets.png", 1)
+    with pytest.raises(StageError, match="no record mistyped"):
+        withdraw(store, [before, "mistyped"], "asked to")
+    assert not store.exists("withdrawn"), "all or nothing"
+    gone = withdraw(store, [before], "asked to")
+    assert gone[0] == before and set(gone) == {before, after, key_of(flow.last["images"], "copy.png")}
+    create_views(store, load_settings("embedded"))
+    shown = {row["source_key"] for row in spark.table("augmented").select("source_key").distinct().collect()}
+    assert shown == {"road.png", "walk.png", "late.png", "pair.png"}
+
+
 def facts(rows: list[Row]) -> list[str]:
     """Rows less what differs between runs."""
     passing = ("attempt", "run_id", "batch_id", "seconds", "settings_hash")
@@ -210,3 +226,13 @@ def test_status_of_the_command_line(flow: Flow, capsys: pytest.CaptureFixture[st
     shown = {line[0]: line[1:6] for line in lines if line and line[0] in NAMES}
     assert shown["ingest"] == ["images", "9", "7", "2", "0"]
     assert [line[4] for line in shown.values()] == ["0"] * len(NAMES), "nothing waits"
+
+
+def test_captions_are_no_markup(flow: Flow, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["dualset"])
+    monkeypatch.setattr(cli.out, "width", 200)
+    query = "SELECT 'a dog [/b] runs, [red]it does' AS caption"
+    with pytest.raises(SystemExit) as end:
+        cli.main(["sql", query, "--root", str(flow.root), "--profile", "embedded"])
+    assert end.value.code == 0
+    assert "a dog [/b] runs, [red]it does" in capsys.readouterr().out

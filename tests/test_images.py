@@ -119,11 +119,13 @@ def test_exif_rotation_is_applied(kind: str, orientation: int) -> None:
     data = saved(stored, kind, exif=exif)
     assert images.probe(data) == (32, 24, kind)
     assert np.abs(images.decode(data).astype(int) - picture()).mean() < 8
+    assert images.is_secretly_turned(data) == (orientation in (2, 3, 4)), "a quarter turn of 32 x 24 pixels can be seen"
 
 
 def test_a_damaged_exif_block_does_not_spoil_the_pixels() -> None:
     data = saved(Image.fromarray(picture()), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     assert images.decode(data).shape == (24, 32, 3)
+    assert not images.is_secretly_turned(data)
 
 
 def test_the_open_of_another_library_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

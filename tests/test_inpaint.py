@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fake_roles import AcceleratorError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -174,6 +175,18 @@ def test_a_failed_call_takes_only_the_subsets_that_need_it(monkeypatch: pytest.M
     assert [d["status"] for d in duals] == ["ok", "model_error", "ok", "model_error"]
     assert [d["image"] is None for d in duals] == [False, True, False, True]
     assert "out of memory" in duals[3]["error"]
+
+
+def test_a_device_that_is_gone_is_no_failure_of_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, backend = faked(monkeypatch)
+
+    def broken(holes: Sequence[Hole]) -> list[Rgb]:
+        raise AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(model, "_backend", broken)
+    broken.batch_size = backend.batch_size  # type: ignore[attr-defined]
+    with pytest.raises(AcceleratorError, match="illegal memory access"):
+        model([family([box_mask(2, 2, 6, 6), box_mask(45, 75, 6, 6)])])
 
 
 def test_holes_of_all_rows_share_batches_in_key_order(monkeypatch: pytest.MonkeyPatch) -> None:

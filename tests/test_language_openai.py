@@ -2,13 +2,15 @@
 
 import logging
 
+import httpx2
 import pytest
+from openai import APITimeoutError
 
 from jobs.settings import LanguageModel
-from tests.fake_openai_server import FakeOpenAIServer
+from tests.fake_openai_server import FakeOpenAIServer, closed_port
 from udfs.language import load
 from udfs.language_openai import OpenAIModel
-from udfs.role import Failure
+from udfs.role import Failure, RoleError
 
 KEY = "sk-secret-1234567890"
 
@@ -53,9 +55,63 @@ def test_one_call_that_fails_for_good_fails_its_own_row_only():
     assert bad == Failure("model_error", "the endpoint cannot be reached")
 
 
+@pytest.mark.parametrize("status", [401, 402, 404])
+def test_a_wrong_key_or_model_stops_the_stage_whatever_else_was_answered(status):
+    with (
+        FakeOpenAIServer(fail_first=1, fail_status=status) as server,
+        pytest.raises(RoleError, match=rf"^the endpoint {server.url} \(model served\) .* \(HTTP {status}\)"),
+    ):
+        model_at(server.url)(["a", "b", "c"])
+
+
+@pytest.mark.parametrize("prompts", [["a"], ["a", "b", "c"]])
+def test_an_endpoint_that_no_call_of_a_batch_reaches_stops_the_stage(prompts):
+    url = closed_port()
+    with pytest.raises(RoleError, match=rf"^the endpoint {url} \(model served\) cannot be reached; .* run again$"):
+        model_at(url)(prompts)
+
+
+@pytest.mark.parametrize("status", [403, 429, 502, 503, 504])
+def test_a_refusal_stops_the_stage_where_it_meets_every_call(status):
+    with FakeOpenAIServer(fail_first=1, fail_status=status) as server:
+        first, *others = model_at(server.url, concurrency=1)(["a", "b", "c"])
+    assert isinstance(first, Failure)
+    assert first.error.endswith(f"(HTTP {status})")
+    assert others == ["b", "c"]
+    with FakeOpenAIServer(fail_first=-1, fail_status=status) as server, pytest.raises(RoleError, match=f"HTTP {status}"):
+        model_at(server.url)(["a", "b", "c"])
+
+
+def test_an_endpoint_that_is_down_is_not_asked_a_whole_batch():
+    with FakeOpenAIServer(fail_first=-1, fail_status=503, delay_s=0.01) as server, pytest.raises(RoleError, match="is down"):
+        model_at(server.url)([str(i) for i in range(400)])
+    assert len(server.requests) < 400
+
+
+def test_what_may_lie_with_the_prompts_never_stops_the_stage():
+    with FakeOpenAIServer(fail_first=-1, fail_status=500) as server:
+        results = model_at(server.url)(["a", "b"])
+    assert [result.status for result in results if isinstance(result, Failure)] == ["model_error"] * 2
+
+
 def test_a_slow_endpoint_is_a_failure_after_the_timeout():
     with FakeOpenAIServer(delay_s=1.0) as server:
-        assert model_at(server.url, timeout_s=0.1)(["x"]) == [Failure("model_error", "the endpoint did not answer in time")]
+        model = model_at(server.url, timeout_s=0.1)
+        assert model(["x"]) == [Failure("model_error", "the endpoint did not answer in time")]
+        with pytest.raises(RoleError, match="did not answer in time"):  # but not one of a batch: it hangs
+            model(["x", "y"])
+
+
+def test_an_endpoint_that_takes_no_connection_is_not_reached(monkeypatch):
+    model = model_at("http://127.0.0.1:9/v1")
+
+    def complete(messages):
+        request = httpx2.Request("POST", "http://127.0.0.1:9/v1")
+        raise APITimeoutError(request) from httpx2.ConnectTimeout("silence", request=request)
+
+    monkeypatch.setattr(model, "_complete", complete)
+    with pytest.raises(RoleError, match="cannot be reached"):
+        model(["x"])
 
 
 @pytest.mark.parametrize(
@@ -92,11 +148,12 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(monkeypatch, c
     with FakeOpenAIServer(fail_first=-1, fail_status=500) as server:  # the error quotes the whole header
         (broken,) = model_at(server.url, api_key_env="MY_KEY")(["x"])
     monkeypatch.setenv("MY_KEY", KEY[:-1])
-    with FakeOpenAIServer(key=KEY) as server:
-        (refused,) = model_at(server.url, api_key_env="MY_KEY")(["x"])
+    with FakeOpenAIServer(key=KEY) as server, pytest.raises(RoleError, match="refused the key") as refused:
+        model_at(server.url, api_key_env="MY_KEY")(["x"])
+    with pytest.raises(RoleError, match="cannot be reached") as lost:
+        model_at(closed_port().replace("//", f"//me:{KEY}@") + f"?key={KEY}", api_key_env="MY_KEY")(["x"])
     assert "***" in broken.error
-    assert refused == Failure("model_error", "the endpoint refused the key (HTTP 401)")
-    assert KEY[:-1] not in broken.error + caplog.text
+    assert KEY[:-1] not in f"{broken.error} {refused.value} {lost.value} {caplog.text}"
 
 
 def test_without_a_key_only_an_endpoint_on_this_machine_is_called(monkeypatch):

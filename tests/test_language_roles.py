@@ -7,13 +7,13 @@ import torch
 
 from jobs.settings import LanguageModel, Settings
 from tests.fake_openai_server import FakeOpenAIServer, Messages
-from udfs import language
+from udfs import factory, language
 from udfs.judge_text import TextJudge
 from udfs.judge_text import user_message as judge_message
 from udfs.language_gguf import EMBEDDED
 from udfs.rewrite_llm import LanguageModelRewriter, read_reply, user_message
 from udfs.rewrite_request import RewriteRequest
-from udfs.role import Failure
+from udfs.role import Failure, RoleError
 
 REQUEST = RewriteRequest("A dog and a cat sleep.", ("cat",), ("dog",))
 
@@ -90,6 +90,9 @@ def test_a_judge_says_yes_no_or_nothing():
         assert judge(rows) == [{"verdict": True}, {"verdict": False}, {"verdict": None}]
         server.fail_first = -1
         assert judge(rows[:1]) == [{"verdict": None}], "a failed call is no verdict"
+        server.fail_status = 503
+        with pytest.raises(RoleError, match="is down"):
+            judge(rows)
 
 
 @pytest.mark.parametrize("word", ["no", "yes", "perhaps"])
@@ -107,6 +110,10 @@ def test_a_judge_that_cannot_be_asked_stops_the_stage_and_names_no_key(monkeypat
     with FakeOpenAIServer(key="another") as server, pytest.raises(RuntimeError, match="refused the key") as problem:
         judge_by(server)
     assert "sk-secret" not in str(problem.value)
+    monkeypatch.setattr(factory, "_held", {})
+    tree = Settings.model_validate({"judge": {"text": served(server).model_dump()}}).model_dump_json()
+    with pytest.raises(RoleError, match=f"^the endpoint {server.url} .* cannot be reached"):
+        factory.Worker("udfs.rewriter:Rewriter", tree)
     with pytest.raises(ValueError, match=r"judge\.text is not set"):
         TextJudge(Settings(), "cpu")
 

@@ -134,7 +134,7 @@ def test_the_manifest_counts(published: Manifest, store: Store) -> None:
     assert "spark" not in published.settings
 
 
-def test_shards_are_equal_parts(published: Manifest) -> None:
+def test_shards_are_parts_of_equal_size(published: Manifest) -> None:
     parts = [by_id(published, shard=shard, shards=2) for shard in range(2)]
     assert [len(part) for part in parts] == [2, 2]
     assert sorted([*parts[0], *parts[1]]) == ["a", "b", "c", "d"]
@@ -217,6 +217,7 @@ def test_withdrawn_records_and_the_current_policy(published: Manifest, store: St
     assert new and later.id != published.id
     found = by_id(later)
     assert sorted(found) == ["a", "b", "c"], "d is withdrawn"
+    assert sorted(len(by_id(later, shard=shard, shards=2)) for shard in range(2)) == [1, 2], "equal but for one family"
     assert found["b"]["subsets"] == [0, 1, 2, 3], "nothing rejects subset 3 now"
     assert sorted(by_id(published)) == ["a", "b", "c", "d"], "a snapshot is never changed"
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.settings import Settings
 from jobs.truth import submasks
+from tests.fake_openai_server import FakeOpenAIServer, closed_port
 from tests.test_rewrite_rules import HOSTILE, mentions_of
+from udfs import factory
 from udfs.rewrite_request import RewriteRequest
 from udfs.rewriter import Rewriter
-from udfs.role import Failure, Row
+from udfs.role import Failure, RoleError, Row
 
 
 class FakeModel:
@@ -74,6 +77,18 @@ def test_a_model_that_passes_comes_first_and_the_rules_agree():
 def test_a_failed_reply_is_named_with_its_reason():
     (made,) = texts([row("A man riding a horse.")], FakeModel(lambda _: Failure("model_error", "timeout")))
     assert made[0]["rewriter"] == "rules (model_error)" and made[0]["status"] == "ok"
+
+
+def test_a_model_that_is_out_of_reach_stops_the_stage(monkeypatch):
+    monkeypatch.setattr(factory, "_held", {})
+    with FakeOpenAIServer(fail_first=-1, fail_status=404) as server:
+        for url in (closed_port(), server.url):
+            models = [{"kind": "openai", "model": "gpt", "base_url": url, "max_retries": 0}]
+            worker = factory.Worker(
+                "udfs.rewriter:Rewriter", Settings.model_validate({"rewriter": {"models": models}}).model_dump_json()
+            )
+            with pytest.raises(RoleError, match=f"^the endpoint {url} "):
+                worker([row("A man riding a horse."), row("A dog and a cat.")])
 
 
 def test_a_model_that_obeys_the_caption_changes_nothing():

@@ -1,6 +1,10 @@
 """Annotations as an oracle."""
 
+import io
+
 import numpy as np
+import pytest
+from PIL import Image
 from tiny_models import picture
 
 from jobs.settings import validate_settings
@@ -11,6 +15,16 @@ from udfs.segmenter import Detector, Segmenter
 SETTINGS = validate_settings({"segmenter": {"kind": "annotations"}})
 MASK = masks.to_rle(np.pad(np.ones((2, 3), bool), ((4, 42), (5, 56))))
 DOG = {"label": "dog", "box": {"x": 5.0, "y": 4.0, "width": 3.0, "height": 2.0}, "mask": MASK, "crowd": False}
+SQUARE_DOG = DOG | {"mask": masks.to_rle(np.pad(np.ones((2, 3), bool), ((4, 42), (5, 40))))}
+
+
+def square(orientation: int) -> bytes:
+    """A JPEG of 48 x 48 pixels, which no turn changes in size."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    Image.open(io.BytesIO(picture(48, 48))).save(out, "JPEG", exif=exif)
+    return out.getvalue()
 
 
 def test_annotations_pass_through_with_score_one() -> None:
@@ -32,6 +46,21 @@ def test_a_mask_of_another_size_is_a_failure_of_its_row() -> None:
     [result] = Segmenter(SETTINGS, "cpu")([{"image": picture(64, 48), "annotations": [DOG]}])
     assert isinstance(result, Failure) and result.status == "annotation_mismatch"
     assert result.error == "dog: mask 64x48, image 48x64"
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_masks_on_a_picture_that_its_exif_turns_are_a_failure_of_its_row(orientation: int) -> None:
+    [failed, empty, upright] = Segmenter(SETTINGS, "cpu")(
+        [
+            {"image": square(orientation), "annotations": [SQUARE_DOG]},
+            {"image": square(orientation), "annotations": []},
+            {"image": square(1), "annotations": [SQUARE_DOG]},
+        ]
+    )
+    assert isinstance(failed, Failure) and failed.status == "annotation_mismatch"
+    assert "EXIF orientation" in failed.error
+    assert empty == {"instances": []}
+    assert isinstance(upright, dict) and len(upright["instances"]) == 1
 
 
 def test_a_box_without_an_outline_is_a_failure_of_its_row() -> None:

@@ -1,5 +1,6 @@
 """The settings tree: what is refused and how, profiles, ``--set``, and what a hash covers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,40 @@ def test_a_hash_covers_the_sections_of_its_stage_and_nothing_else():
         other = load_settings("photos", [change])
         found = {s.name for s in CHAIN if settings_hash(base, s.sections) != settings_hash(other, s.sections)}
         assert found == stages, change
+
+
+def test_what_changes_no_row_is_in_no_hash():
+    def given(model: str, *more: str) -> Settings:
+        return load_settings("photos", [f"extractor={model}", f"judge.text={model}", f"rewriter.models=[{model}]", *more])
+
+    base = given("{kind: openai}")
+    patience = "timeout_s: 5, max_retries: 0, concurrency: 2, prefix_cache: false, batch_size: 3"
+    batches = [f"{section}.batch_size=3" for section in ("segmenter", "inpainter", "embedder")]
+    other = given(f"{{kind: openai, base_url: 'http://h/v1', api_key_env: K, {patience}}}", *batches)
+    longer = given("{kind: openai, max_new_tokens: 5}")
+    for stage in CHAIN:
+        assert settings_hash(base, stage.sections) == settings_hash(other, stage.sections), stage.name
+    changed = {s.name for s in CHAIN if settings_hash(base, s.sections) != settings_hash(longer, s.sections)}
+    assert changed == {"extract", "rewrite"}
+
+
+def test_settings_are_shown_without_secrets():
+    conf = "spark.conf={spark.hadoop.fs.s3a.secret.key: pw, spark.hadoop.javax.jdo.option.ConnectionURL: 'jdbc:mysql://h/?password=pw'}"
+    address = "'http://me:pw@host:8000/v1?key=pw'"
+    given = [
+        conf,
+        f"extractor.base_url={address}",
+        f"rewriter.models=[{{kind: openai, base_url: {address}}}]",
+        "policy.max_seam=.inf",
+    ]
+    settings = load_settings("photos", given)
+    for text in (settings.shown(), settings.shown(indent=2), settings.shown(exclude_defaults=True)):
+        assert "pw" not in text and "me:" not in text
+        shown = json.loads(text)
+        assert shown["extractor"]["base_url"] == shown["rewriter"]["models"][0]["base_url"] == "http://host:8000/v1"
+        assert shown["spark"]["conf"]["spark.hadoop.fs.s3a.secret.key"] == "***"
+    plain = load_settings("photos", ["segmenter.weights=s3://bucket/w.pt", "spark.master=spark://host:7077"])
+    assert plain.shown() == plain.model_dump_json(), "the same shape, for those who read it back"
 
 
 def test_a_hash_does_not_depend_on_how_the_settings_were_given(tmp_path: Path):

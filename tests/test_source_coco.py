@@ -164,3 +164,31 @@ def test_malformed_instances_are_an_error_and_never_reach_c_code(
     write_json(Path(files["instances"]), tree)
     with pytest.raises(SourceError, match=expected):
         list(parse(files["captions"], files["images"], files["instances"], Origin("s")))
+
+
+def one_instance(tmp_path: Path, images: Path, height: int, width: int, outlines: list[list[int]]) -> list[Row]:
+    """The records of a source with one annotation, on an image that is said to have this size."""
+    files = coco_files(tmp_path, images)
+    tree = json.loads(Path(files["instances"]).read_text())
+    tree["images"][0] |= {"height": height, "width": width}
+    tree["annotations"] = [tree["annotations"][0] | {"segmentation": outlines}]
+    write_json(Path(files["instances"]), tree)
+    return list(parse(files["captions"], files["images"], files["instances"], Origin("s")))
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 8), (6, -8), (2**14, 2**14 + 1), (100_000, 100_000)])
+def test_a_size_that_cannot_be_is_an_error_before_any_mask(images: Path, tmp_path: Path, height: int, width: int) -> None:
+    with pytest.raises(SourceError, match=rf"images\[0\]: a size of {width}x{height} pixels cannot be"):
+        one_instance(tmp_path, images, height, width, [[0, 0, 4, 0, 4, 3]])
+
+
+def test_an_outline_that_would_take_a_workers_memory_is_an_error(images: Path, tmp_path: Path) -> None:
+    def zigzag(edges: int) -> list[int]:
+        """From side to side of the image and back."""
+        return [number for i in range(edges) for number in (i % 2 * 2**14, i)]
+
+    for outlines in ([zigzag(1000)], [zigzag(400)] * 2):
+        with pytest.raises(SourceError, match=r"annotations\[0\]: an outline of 1\d,\d{3},\d{3} pixels cannot be"):
+            one_instance(tmp_path, images, 2**14, 2**14, outlines)
+    (record, *_) = one_instance(tmp_path, images, 2**14, 2**14, [zigzag(4)])
+    assert record["annotations"][0]["mask"]["height"] == 2**14

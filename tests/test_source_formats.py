@@ -79,6 +79,31 @@ def test_a_folder_with_a_table(spark: SparkSession, images: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "file,caption\n,one\na.png,x\n,two\n ,one\n"),
+        ("t.tsv", "file\tcaption\n\tone\na.png\tx\n\ttwo\n \tone\n"),
+        (
+            "t.jsonl",
+            '\n{"file": "", "caption": "one"}\n{"file": "a.png", "caption": "x"}\n{"file": "", "caption": "two"}\n'
+            '{"file": " ", "caption": "one"}\n',
+        ),
+    ],
+)
+def test_rows_without_a_file_name_are_each_a_record(
+    spark: SparkSession, images: Path, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    found = collect(records(spark, "folder", {"images": str(images), "captions": str(tmp_path / name)}))
+    assert {key: (row["status"], said(row)) for key, row in found.items()} == {
+        f"{name}:2": ("unsafe_path", [("0", "one", "ok")]),
+        "a.png": ("ok", [("0", "x", "ok")]),
+        f"{name}:4": ("unsafe_path", [("0", "two", "ok")]),
+        f"{name}:5": ("unsafe_path", [("0", "one", "ok")]),
+    }
+
+
+@pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
         ("t.csv", "", "is empty"),
@@ -88,6 +113,7 @@ def test_a_folder_with_a_table(spark: SparkSession, images: Path, tmp_path: Path
         ("t.jsonl", '{"file": "a.png", "caption": "x"}\n{"file":\n', "line 2 is not JSON"),
         ("t.jsonl", '{"file": "a.png"}\n', "line 1 has no column 'caption'"),
         ("t.jsonl", '{"file": "a.png", "caption": 3}\n', "must be text"),
+        ("t.jsonl", '{"file": null, "caption": "x"}\n', "must be text"),
         ("t.jsonl", "[1]\n", "must be a JSON object"),
     ],
 )
@@ -126,14 +152,39 @@ def test_parquet_bytes_are_joined_by_file_and_row(spark: SparkSession, tmp_path:
     assert all(key.endswith((":0", ":1", ":2")) for key in unnamed)
 
 
+def test_files_of_one_name_in_two_folders_are_other_images(spark: SparkSession, tmp_path: Path) -> None:
+    colours = {"train": "red", "val": "blue"}
+    for place, colour in colours.items():
+        folder_of = tmp_path / "d [1]" / place
+        folder_of.mkdir(parents=True)
+        spark.createDataFrame([(picture(colour), "A dog.")], "image binary, caption string").coalesce(1).write.parquet(
+            str(tmp_path / "made" / place)
+        )
+        (made,) = (tmp_path / "made" / place).glob("*.parquet")
+        made.rename(folder_of / "0.parquet")
+        write_tar(folder_of / "0.tar", {"a.png": picture(colour), "a.txt": b"A dog."})
+    found = collect(records(spark, "parquet", {"files": f"{tmp_path}/d \\[1\\]/*/*.parquet"}))
+    assert found.keys() == {"train/0.parquet:0", "val/0.parquet:0"}
+    alone = collect(records(spark, "parquet", {"files": f"{tmp_path}/d \\[1\\]/val/*.parquet"}))
+    assert alone.keys() == {"0.parquet:0"}
+    found = collect(records(spark, "webdataset", {"files": f"{tmp_path}/d*/*/0.tar"}))
+    assert {key: fetch(row["locator"], 1000) for key, row in found.items()} == {
+        f"d [1]/{place}/0.tar/a.png": picture(colour) for place, colour in colours.items()
+    }
+    assert collect(records(spark, "webdataset", {"files": f"{tmp_path}/d [1]/val/0.tar"})).keys() == {"0.tar/a.png"}
+
+
 def test_parquet_with_a_path_column(spark: SparkSession, images: Path, tmp_path: Path) -> None:
     rows = [("a.png", "one"), ("b.png", None), ("a.png", "two"), (f"{images}/b.png", "by its full path"), ("../x", "no")]
+    rows += [("", "nameless"), (" ", "nameless, too")]
     spark.createDataFrame(rows, "file string, caption string").coalesce(1).write.parquet(str(tmp_path / "p"))
     options = {"files": str(tmp_path / "p"), "path_column": "file", "images": str(images)}
     found = collect(records(spark, "parquet", options))
     assert said(found["a.png"]) == [("0", "one", "ok"), ("1", "two", "ok")]
     assert (found["b.png"]["captions"], found["b.png"]["status"]) == ([], "no_caption")
     assert found["../x"]["status"] == "unsafe_path"
+    nameless = {key.rpartition(".parquet")[2]: said(row)[0][1] for key, row in found.items() if ".parquet:" in key}
+    assert nameless == {":5": "nameless", ":6": "nameless, too"}
     assert fetch(found[f"{images}/b.png"]["locator"], 1000) == picture("blue")
 
 
@@ -202,6 +253,6 @@ def test_broken_tars_are_one_clear_error(spark: SparkSession, tmp_path: Path) ->
         ("hole.tar", "header at byte 2048 is broken"),
     ]:
         with pytest.raises(SourceError, match=f"{name}.*{expected}"):
-            list(webdataset.parse(str(tmp_path / name), ("caption",), Origin("s")))
+            list(webdataset.parse(str(tmp_path / name), name, ("caption",), Origin("s")))
     with pytest.raises(SourceError, match="names no file"):
         records(spark, "webdataset", {"files": str(tmp_path / "none*.tar")})

@@ -10,7 +10,7 @@ from source_files import collect, images_folder, picture, said, write_json, writ
 
 from jobs.settings import Ingest
 from jobs.sources import SourceError, records, source_name
-from jobs.sources.paths import absolute, expand, locate
+from jobs.sources.paths import absolute, below, expand, locate
 from jobs.sources.record import label_captions, record_id
 
 CAPTIONS = [
@@ -138,6 +138,32 @@ def test_a_source_is_named_by_what_it_reads(monkeypatch: pytest.MonkeyPatch, tmp
 )
 def test_a_file_name_cannot_leave_its_folder(root: str, name: str, path: str | None) -> None:
     assert locate(root, name) == path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "file", "name"),
+    [
+        ("/d/0.tar", "/d/0.tar", "0.tar"),
+        ("/d", "/d/0.tar", "0.tar"),
+        ("/d/*.tar", "/d/0.tar", "0.tar"),
+        ("/d/s-{000..001}.tar", "/d/s-001.tar", "s-001.tar"),
+        ("/d/*/0.tar", "/d/train/0.tar", "train/0.tar"),
+        ("/d/{train,val}/0.tar", "/d/val/0.tar", "val/0.tar"),
+        ("/d", "/d/split=val/0.parquet", "split=val/0.parquet"),
+        ("/d/tr[ab]in/?.tar", "/d/train/0.tar", "train/0.tar"),
+        ("/d [1]/0.tar", "/d [1]/0.tar", "0.tar"),
+        ("/d [1]", "/d [1]/0.tar", "0.tar"),
+        ("/d \\[1\\]/*", "/d [1]/x/0.parquet", "x/0.parquet"),
+        ("/*.tar", "/0.tar", "0.tar"),
+        ("/d/*", "file:///d/x/0.parquet", "x/0.parquet"),
+        ("/d/*", "hdfs://node:8020/d/x/0.parquet", "x/0.parquet"),
+        ("s3a://bucket/*", "s3a://bucket/x/0.parquet", "x/0.parquet"),
+        ("dbfs:/d/*", "dbfs:/d/x/0.parquet", "x/0.parquet"),
+        ("/link/*", "/elsewhere/x/0.tar", "/elsewhere/x/0.tar"),
+    ],
+)
+def test_a_file_is_named_below_the_fixed_folder_of_its_pattern(pattern: str, file: str, name: str) -> None:
+    assert below(pattern, file) == name
 
 
 def test_paths_of_a_source(tmp_path: Path) -> None:

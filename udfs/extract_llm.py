@@ -11,7 +11,8 @@ decides what matters**, the rank:
 
 A reply must be one JSON list of short phrases. A phrase that is not in the caption is no component and is dropped; where
 more than half are dropped the reply fails. A failed reply, such as one to a caption that gives orders, is put aside, and
-the rules take over for that caption alone, with the reason in its ``extractor``.
+the rules take over for that caption alone, with the reason in its ``extractor``. An endpoint that is not there stops the stage
+(``udfs.language_openai``).
 """
 
 import json

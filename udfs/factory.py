@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from udfs import clock, vocabulary
-from udfs.role import Failure, Role, Row
+from udfs.role import Failure, Role, RoleError, Row, is_fatal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +27,6 @@ ADDED = (
 
 # One role a worker: a stage has one model UDF, and a reused worker would otherwise pile up the models of all stages.
 _held: dict[str, Role] = {}
-
-
-class RoleError(RuntimeError):
-    """A model cannot be loaded, or broke its contract: the stage stops, as no row could succeed."""
 
 
 def model_udf(role: str, settings: "Settings", returns: str, batch_size: int) -> "Callable[[Column], Column]":
@@ -95,7 +91,7 @@ class Worker:
         try:
             results = self.role(rows)
         except Exception as problem:  # noqa: BLE001 - any model may raise anything; the row says what it was
-            if _is_fatal(problem):
+            if is_fatal(problem):
                 raise
             if len(rows) == 1:
                 return [Failure("model_error", f"{type(problem).__name__}: {problem}")]
@@ -122,6 +118,8 @@ def load(role: str, tree: str, device: str) -> Role:
     with clock.spend("load"):
         try:
             _held[key] = getattr(importlib.import_module(module), name)(settings, device)
+        except RoleError:
+            raise  # it says what is wrong: an endpoint is asked while its judge loads
         except Exception as problem:  # noqa: BLE001 - whatever a library raises, the stage stops with one clear line
             raise RoleError(f"cannot load {name}: {type(problem).__name__}: {problem}") from problem
     return _held[key]
@@ -166,11 +164,6 @@ def _finish(result: Row | Failure) -> Row:
     if isinstance(result, Failure):
         return {"status": result.status, "error": result.error[:500]}
     return {"status": "ok", "error": None} | result
-
-
-def _is_fatal(problem: Exception) -> bool:
-    # After such an error every later CUDA call of the process fails too: the task must fail and get a new worker.
-    return isinstance(problem, RoleError) or type(problem).__name__ == "AcceleratorError"
 
 
 def _limit_threads(threads: int) -> None:

@@ -1,6 +1,7 @@
 """Opens the bytes behind a record's locator, inside a worker."""
 
 import re
+import unicodedata
 from typing import IO, Any, cast
 
 import fsspec
@@ -74,6 +75,7 @@ def fetch(locator: dict[str, Any] | None, max_bytes: int) -> bytes:
 
 def _is_unsafe(path: str) -> bool:
     """A second look at what ``jobs.sources.paths.locate`` lets through: no way up, no chain of file
-    systems, no control characters.
+    systems, no control characters or lone surrogates.
     """
-    return "::" in path or ".." in re.split(r"[/\\]", path) or not path.isprintable()
+    bad = any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path)
+    return bad or "::" in path or ".." in re.split(r"[/\\]", path)

@@ -32,9 +32,11 @@ class Fetcher:
     def _read(self, row: Row) -> Row | Failure:
         try:
             with clock.spend("load"):
-                data = row["bytes"]
+                data, locator = row["bytes"], row["locator"]
+                if data is None and locator and locator.get("offset") is not None and locator.get("length") is None:
+                    raise FetchError("missing_file", f"{locator['path']} has no row {locator['offset']} any more")
                 if data is None:
-                    data = fetch(row["locator"], self.limits.max_bytes)
+                    data = fetch(locator, self.limits.max_bytes)
                 elif len(data) > self.limits.max_bytes:
                     raise FetchError("file_too_large", f"{len(data)} bytes, more than {self.limits.max_bytes}")
             with clock.spend("decode"):

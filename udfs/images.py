@@ -59,6 +59,7 @@ _ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_QUARTERS = {turn for orientation, turn in _ORIENTATION.items() if orientation >= 5}  # these swap width and height
 
 
 class ImageError(ValueError):
@@ -99,6 +100,16 @@ def probe(data: bytes, max_pixels: int = 50_000_000) -> tuple[int, int, str]:
     return rgb.shape[1], rgb.shape[0], kind
 
 
+def is_secretly_turned(data: bytes) -> bool:
+    """Whether ``decode`` turns or mirrors the stored pixels, as EXIF orientations 2 to 8 ask, and the size does not tell.
+
+    A quarter turn of unequal sides does tell: what was drawn before it has the other size. Of bytes that it can decode.
+    """
+    image = _open(data)[0]
+    turn = _turn(image)
+    return turn is not None and not (turn in _QUARTERS and image.width != image.height)
+
+
 def shrink(rgb: Rgb, max_side: int) -> Rgb:
     """Scale down so that the longer side is at most ``max_side`` pixels; never up, and no side under
     ``MIN_SIDE``.
@@ -133,16 +144,14 @@ def encode(rgb: Rgb, codec: Codec) -> bytes:
 def _load(data: bytes, max_pixels: int) -> tuple[Rgb, str]:
     if not data:
         raise ImageError("empty_file", "the file has no bytes")
-    kind = next((name for name, (magic, _) in _OPENERS.items() if data.startswith(magic)), None)
-    if kind is None:
-        raise ImageError("undecodable_image", f"the bytes are none of {', '.join(FORMATS)}")
     try:
-        image: Image.Image = _OPENERS[kind][1](BytesIO(data))
+        image, kind = _open(data)
         _check_size(image.size, max_pixels)
         ImageFile.LOAD_TRUNCATED_IMAGES = False  # a global that other libraries switch on
         image.load()
         _check_size(image.size, max_pixels)
-        rgb = _to_rgb(_upright(image))
+        turn = _turn(image)
+        rgb = _to_rgb(image if turn is None else image.transpose(turn))
     except ImageError:
         raise
     except Image.DecompressionBombError as problem:
@@ -150,6 +159,14 @@ def _load(data: bytes, max_pixels: int) -> tuple[Rgb, str]:
     except _BROKEN as problem:
         raise ImageError("undecodable_image", f"{type(problem).__name__}: {problem}") from problem
     return rgb, kind
+
+
+def _open(data: bytes) -> tuple[Image.Image, str]:
+    """The image with its header read, and its format."""
+    kind = next((name for name, (magic, _) in _OPENERS.items() if data.startswith(magic)), None)
+    if kind is None:
+        raise ImageError("undecodable_image", f"the bytes are none of {', '.join(FORMATS)}")
+    return _OPENERS[kind][1](BytesIO(data)), kind
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -160,13 +177,13 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise ImageError("image_too_large", f"{width} x {height} pixels; the limit is {max_pixels}")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What brings the image upright; None where it is, or says nothing of use."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except _BROKEN:
-        return image  # damaged metadata does not spoil the pixels
-    method = _ORIENTATION.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+        return None  # damaged metadata does not spoil the pixels
+    return _ORIENTATION.get(orientation) if isinstance(orientation, int) else None
 
 
 def _to_rgb(image: Image.Image) -> Rgb:

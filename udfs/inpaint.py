@@ -18,7 +18,7 @@ from udfs import clock, images, lattice, masks
 from udfs.images import Rgb
 from udfs.lattice import Hole, Patch
 from udfs.masks import Box, Mask
-from udfs.role import Failure, Row
+from udfs.role import Failure, Row, is_fatal
 
 # What a backend may raise for one crop; anything else is a mistake in the program and stops the batch.
 _T = TypeVar("_T")
@@ -157,6 +157,8 @@ class Inpainter:
         try:
             return list(self._backend(holes))
         except _CALL_ERRORS as problem:
+            if is_fatal(problem):  # torch's are RuntimeErrors as well
+                raise
             if len(holes) == 1:
                 return [Failure("model_error", f"{type(problem).__name__}: {problem}")]
         # One bad crop must not take its neighbours along.

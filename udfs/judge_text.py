@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from udfs import language
-from udfs.role import Failure, Row
+from udfs.role import Failure, RoleError, Row
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -20,7 +20,8 @@ class TextJudge:
     "no" to everything) is given no row, and has no verdict on any. ``version`` says so.
 
     A model in the worker is read by its next-token probabilities, a served one by its reply. A model that would say neither
-    yes nor no of a row has no verdict on it, and so has one whose call failed: a second opinion never costs a text.
+    yes nor no of a row has no verdict on it, and so has one whose call failed: a second opinion never costs a text. An
+    endpoint that is not there stops the stage.
     """
 
     def __init__(self, settings: "Settings", device: str) -> None:
@@ -28,7 +29,7 @@ class TextJudge:
 
         Raises:
             ValueError: no judge is set.
-            RuntimeError: a probe had no answer at all, as the endpoint failed.
+            RoleError: a probe had no answer at all, as the endpoint failed.
         """
         if settings.judge.text is None:
             raise ValueError("judge.text is not set: no text judge to load")
@@ -38,7 +39,7 @@ class TextJudge:
         self.name = self.model.name
         probed = self.model.choose([user_message(p["text"], p["removed"], p["kept"]) for p in prompt.probes], OPTIONS)
         if failed := [answer.error for answer in probed if isinstance(answer, Failure)]:
-            raise RuntimeError(f"the text judge {self.name} cannot be asked: {failed[0]}")
+            raise RoleError(f"the text judge {self.name} cannot be asked: {failed[0]}")
         right = sum(answer == probe["reply"] for answer, probe in zip(probed, prompt.probes, strict=True))
         self.able = right >= LEAST_RIGHT * len(prompt.probes)
         self.version = f"{self.model.version} prompt {prompt.version}" + ("" if self.able else " (failed its probes)")

@@ -31,7 +31,11 @@ class Model(Protocol):
     version: str
 
     def __call__(self, prompts: Sequence[str]) -> list[str | Failure]:
-        """One reply for each user message, in order, without surrounding white space."""
+        """One reply for each user message, in order, without surrounding white space.
+
+        Raises:
+            RoleError: the model is out of reach, whatever it is asked.
+        """
         ...
 
     def choose(self, prompts: Sequence[str], options: Sequence[str]) -> list[str | None | Failure]:

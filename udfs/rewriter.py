@@ -1,7 +1,8 @@
 """The rewriter role: every caption without every subset of what it names, by language models, then by rules.
 
 The first proposal that passes ``udfs.rewrite_checks`` is taken. Rules come last and are a model of their own: ``rules`` alone, or
-``rules (<reason>)`` where a configured model's reply had failed, the reason being that failure or its first failed check.
+``rules (<reason>)`` where a configured model's reply had failed, the reason being that failure or its first failed check. A model
+that is out of reach stops the stage: its place is not the rules'.
 """
 
 from collections.abc import Sequence

@@ -20,6 +20,16 @@ class Failure:
     error: str
 
 
+class RoleError(RuntimeError):
+    """No row could succeed: a model cannot be loaded, broke its contract, or is out of reach. The stage stops with this line."""
+
+
+def is_fatal(problem: Exception) -> bool:
+    """Whether an exception is about more than the rows at hand, so that no row may take it for its own failure."""
+    # After torch's AcceleratorError every later CUDA call of the process fails too: the task must fail and get a new worker.
+    return isinstance(problem, RoleError) or type(problem).__name__ == "AcceleratorError"
+
+
 class Role(Protocol):
     """A model. ``Role(settings, device)`` loads it; ``device`` is a torch device such as ``cpu`` or ``cuda:0``."""
 
@@ -27,5 +37,7 @@ class Role(Protocol):
     version: str  # what tells two sets of weights apart, for lineage
 
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
-        """Return exactly one result for each row, in order. An exception fails the batch, which is then tried row by row."""
+        """Return exactly one result for each row, in order. An exception fails the batch, which is then tried row by row;
+        one that ``is_fatal`` stops the stage.
+        """
         ...

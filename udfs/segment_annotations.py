@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from udfs import images
 from udfs.role import Failure, Row
 from udfs.segmenter import Found
 
@@ -12,19 +13,20 @@ class Annotations:
     """Eyes that copy ``row["annotations"]`` with score 1.0. Crowds stay crowds.
 
     Failures: ``no_annotations`` where the source has none for this image, ``no_mask`` where one is a box only,
-    ``annotation_mismatch`` where a mask has another size than the picture (annotations made before an EXIF
-    rotation, say).
+    ``annotation_mismatch`` where a mask has another size than the picture, or the picture was turned or mirrored
+    by its EXIF orientation and no size tells whether the masks were drawn before or after that.
     """
 
     name = "annotations"
-    version = "1"
+    version = "2"  # 2: no masks on pictures that are turned without a trace
 
     def find(self, pictures: Sequence[np.ndarray], rows: Sequence[Row]) -> list[list[Found] | Failure]:
-        """Copy the annotations of each row; the picture is only asked for its size."""
-        return [_copy(picture, row.get("annotations")) for picture, row in zip(pictures, rows, strict=True)]
+        """Copy the annotations of each row; the picture is only asked for its size, its bytes for their orientation."""
+        return [_copy(picture, row) for picture, row in zip(pictures, rows, strict=True)]
 
 
-def _copy(picture: np.ndarray, annotations: Sequence[Row] | None) -> list[Found] | Failure:
+def _copy(picture: np.ndarray, row: Row) -> list[Found] | Failure:
+    annotations: Sequence[Row] | None = row.get("annotations")
     if annotations is None:
         return Failure("no_annotations", "the source brought no instances for this image")
     found = []
@@ -37,4 +39,6 @@ def _copy(picture: np.ndarray, annotations: Sequence[Row] | None) -> list[Found]
             return Failure("annotation_mismatch", f"{annotation['label']}: {sizes}")
         corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
         found.append(Found(annotation["label"], 1.0, corners, dict(mask), bool(annotation["crowd"])))
+    if found and images.is_secretly_turned(row["image"]):
+        return Failure("annotation_mismatch", "the picture was turned by its EXIF orientation, and perhaps not its masks")
     return found

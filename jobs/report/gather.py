@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobs.policy import RULES, reasons_sql
-from jobs.views import latest
+from jobs.policy import PERSON, RULES
+from jobs.views import judged, latest
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -92,15 +92,19 @@ def gather(store: "Store", settings: "Settings") -> Counts:
 
 
 def name_tables(store: "Store", settings: "Settings") -> None:
-    """Temporary views ``report_<table>``: the last attempts, less withdrawn records; ``report_pairs``: scores judged anew."""
+    """Temporary views ``report_<table>``: the last attempts, less withdrawn records.
+
+    ``report_pairs`` has the scores as the policy and people judge them now.
+    """
     withdrawn = store.exists("withdrawn")
     for name in STAGE_TABLES:
         rows = store.spark.sql(f"SELECT * FROM {latest(store, name, withdrawn=withdrawn)}")  # noqa: S608
         rows.createOrReplaceTempView(f"report_{name}")
     store.read("runs").createOrReplaceTempView("report_runs")
-    judged = store.spark.sql(f"SELECT *, {reasons_sql(settings.policy)} AS reasons FROM report_scores")  # noqa: S608
-    judged = judged.drop("keep", "reject_reasons").selectExpr("*", "status = 'ok' AND size(reasons) = 0 AS keep")
-    judged.createOrReplaceTempView("report_pairs")
+    present = [name for name in ("withdrawn", "reviews") if store.exists(name)]
+    rows = store.spark.sql(f"SELECT * FROM {judged(store, settings.policy, present)}")  # noqa: S608
+    rows = rows.drop("keep", "reject_reasons").selectExpr("*", "status = 'ok' AND size(reasons) = 0 AS keep")
+    rows.createOrReplaceTempView("report_pairs")
 
 
 SOURCES = """SELECT source, split, license, count(*) AS images FROM report_images
@@ -170,7 +174,7 @@ def _tables(store: "Store") -> tuple[list[Row], list[Row]]:
 
 def _filter(store: "Store") -> tuple[list[tuple[str, int]], list[Row]]:
     """(pairs of dual images left after each rule in turn, how often each reason rejects); a pair may have several reasons."""
-    order = ["unknown_relation", *(reason for *_, reason in RULES), "text_checks"]
+    order = ["unknown_relation", *(reason for *_, reason in RULES), "text_checks", PERSON]
     passed = "status = 'ok' AND size(array_intersect(reasons, array({})))  = 0"
     columns = ["count(*) AS all", "count_if(status = 'ok') AS ok"]
     for place in range(1, len(order) + 1):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from jobs.report.gallery import SIDES, Cell, Family
 from jobs.report.gather import Counts
@@ -98,7 +97,7 @@ def shown_settings(stages: Sequence[tuple[str, Sequence[str], str]]) -> list[tup
 
     An address is shown without its user and query. Spark's own settings, which may hold keys, are no stage's and are not shown.
     """
-    from jobs.settings import Settings
+    from jobs.settings import Settings, without_secrets
 
     default = _flat(Settings().model_dump(mode="json"))
     found: dict[str, Any] = {}
@@ -109,7 +108,7 @@ def shown_settings(stages: Sequence[tuple[str, Sequence[str], str]]) -> list[tup
             part = tree.get(first, {})
             found |= _flat({first: {rest: part.get(rest)} if rest else part})
     changed = {name: value for name, value in found.items() if default.get(name) != value}
-    return [(name, _without_secrets(value), default.get(name)) for name, value in sorted(changed.items())]
+    return [(name, without_secrets(value), default.get(name)) for name, value in sorted(changed.items())]
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -117,17 +116,6 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {f"{prefix}{name}": value}
     return flat
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _without_secrets(item) for name, item in value.items()}
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    parts = urlsplit(value)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _example(families: Sequence[Family]) -> list[Cell]:

@@ -21,7 +21,10 @@ OPTIONS = {
 }
 REQUIRED = ("images", "captions")
 PATHS = ("images", "captions", "instances")
-_MAX_SIDE = 100_000  # pixels; beyond it an annotation's size is an error, not an allocation
+# Beyond these an annotation is an error and not an allocation: the C code numbers pixels in 32 bits, and keeps about
+# 50 bytes for each pixel along an outline.
+_MAX_PIXELS = 2**28
+_MAX_OUTLINE = 10**7  # pixels
 
 
 def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFrame:
@@ -91,7 +94,7 @@ class _Instances:
         for index, image in enumerate(field(tree, "images", list, file)):
             where = f"{file}: images[{index}]"
             size = (field(image, "height", int, where), field(image, "width", int, where))
-            if not all(0 < side <= _MAX_SIDE for side in size):
+            if min(size) <= 0 or size[0] * size[1] > _MAX_PIXELS:
                 raise SourceError(f"{where}: a size of {size[1]}x{size[0]} pixels cannot be")
             self.sizes[field(image, "id", (int, str), where)] = size
         self.items: dict[Any, list[tuple[int, Row]]] = {}
@@ -141,7 +144,11 @@ def _mask(shape: Any, height: int, width: int, where: str) -> Row | None:
         pairs = [np.reshape(polygon, (-1, 2)).astype(float) for polygon in polygons if len(polygon) >= 6]
         if not pairs:
             return None
-        parts = [np.clip(pair, *limits).ravel().tolist() for pair in pairs]
+        clipped = [np.clip(pair, *limits) for pair in pairs]
+        outline = sum(np.abs(pair - np.roll(pair, 1, axis=0)).max(axis=1).sum() for pair in clipped)
+        if outline > _MAX_OUTLINE:
+            raise SourceError(f"{where}: an outline of {outline:,.0f} pixels cannot be")
+        parts = [pair.ravel().tolist() for pair in clipped]
         rle = coco_mask.merge(coco_mask.frPyObjects(parts, height, width))
         return {"height": height, "width": width, "counts": rle["counts"].decode("ascii")}
     counts = field(shape, "counts", (list, str), f"{where}: segmentation")

@@ -28,7 +28,9 @@ _MAX_FIELD = 16_000_000  # characters; a longer one is a quote that was never cl
 
 
 def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFrame:
-    """Records of a table; ``source_key`` is the file name as the table writes it."""
+    """Records of a table; ``source_key`` is the file name as the table writes it, or ``table.csv:17``, the
+    table and the line, where it writes none.
+    """
     images = require(options["images"], "the images folder")
     captions = require(options["captions"], "the table")
     delimiter = options.get("delimiter", ",").replace("\\t", "\t")  # a shell's way to say tab
@@ -60,7 +62,8 @@ def parse(file: str, options: dict[str, str]) -> Iterator[tuple[int, Line]]:
         yield (
             number,
             Line(
-                name,
+                # Rows without a file name are each a record of their own, with status unsafe_path.
+                name if name.strip() else f"{file.rpartition('/')[2]}:{number}",
                 name,
                 # One id cannot name several captions.
                 [(own_id if len(captions) == 1 else None, text) for text in captions],

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T  # noqa: N812  Spark's own convention
 
 from jobs.sources.gather import LINE, Line, gather
-from jobs.sources.paths import require
+from jobs.sources.paths import below, require
 from jobs.sources.record import RECORD, Origin, Row, SourceError, make_records, source_error, to_batches
 
 OPTIONS = {
@@ -24,7 +24,7 @@ OPTIONS = {
     "path_column": "column of the file name, instead of bytes; needs images",
     "images": "folder of the images, with path_column",
     "caption_column": "column of the caption, or of a list of captions (caption)",
-    "key_column": "column of the image's name in the source (the file and row, or the path)",
+    "key_column": "column of the image's name in the source (the path, or the file and row)",
     "split_column": "column of the split (split, if there is one)",
     "license_column": "column of the licence (license, if there is one)",
 }
@@ -57,18 +57,19 @@ def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFr
         F.col("_metadata.file_path").alias("file"),
         F.col("_metadata.row_index").alias("number"),
     ]
+    files = options["files"]
     key = _binary(table, options["key_column"]) if "key_column" in options else F.lit(None).cast("binary")
     if "path_column" in options:
         if "images" not in options:
             raise SourceError("a parquet source with a path column needs images, the folder of the paths")
         images = require(options["images"], "the images folder")
         rows = table.select(key.alias("key"), _binary(table, options["path_column"]).alias("name"), *common)
-        return gather(rows.mapInArrow(_to_lines, LINE), images, origin)
-    column = _bytes_column(table, options.get("image_column", "image"), options["files"])
+        return gather(rows.mapInArrow(lambda batches: _to_lines(batches, files), LINE), images, origin)
+    column = _bytes_column(table, options.get("image_column", "image"), files)
 
     def finish(batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:
-            yield from to_batches(_to_records(batch.to_pylist(), column, origin), RECORD)
+            yield from to_batches(_to_records(batch.to_pylist(), files, column, origin), RECORD)
 
     return table.select(key.alias("key"), *common).mapInArrow(finish, RECORD)
 
@@ -96,22 +97,22 @@ def _to_spark(path: str) -> str:
     return "".join(f"\\{letter}" if letter in "*?[]{},\\" else letter for letter in plain)
 
 
-def _to_records(rows: list[Row], column: str, origin: Origin) -> Iterator[Row]:
+def _to_records(rows: list[Row], files: str, column: str, origin: Origin) -> Iterator[Row]:
     for row in rows:
         locator = {"path": row["file"], "offset": row["number"], "length": None, "member": column}
-        key = _decode(row["key"]) or _default_key(row)
+        key = _decode(row["key"]) or _default_key(row, files)
         captions = [(None, _decode(text)) for text in row["captions"] or [] if not _is_absent(row, text)]
         split, licence = row["split"], row["license"]
         yield from make_records(origin, key, captions, locator, split=split, license_name=licence)
 
 
-def _to_lines(batches: Iterable[Any]) -> Iterator[Any]:
+def _to_lines(batches: Iterable[Any], files: str) -> Iterator[Any]:
     def rows(batch: Any) -> Iterator[Row]:
         for row in batch.to_pylist():
             name = _decode(row["name"]) or ""
             captions = [(None, _decode(text)) for text in row["captions"] or [] if not _is_absent(row, text)]
             # Rows without a path are each a record of their own, with status unsafe_path.
-            key = _decode(row["key"]) or name or _default_key(row)
+            key = _decode(row["key"]) or (name if name.strip() else _default_key(row, files))
             yield Line(key, name, captions, row["split"], row["license"]).row(row["file"], row["number"])
 
     for batch in batches:
@@ -122,8 +123,8 @@ def _is_absent(row: Row, text: bytes | None) -> bool:
     return text is None and len(row["captions"]) == 1  # a null caption column, not a blank in a list
 
 
-def _default_key(row: Row) -> str:
-    return f"{unquote(row['file'].rpartition('/')[2])}:{row['number']}"
+def _default_key(row: Row, files: str) -> str:
+    return f"{below(files, unquote(row['file']))}:{row['number']}"
 
 
 def _decode(text: bytes | None) -> str | None:

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 from jobs.sources.record import SourceError, is_bad_text
 
+_HOST = re.compile(r"[A-Za-z][\w+.-]+:(?://[^/]*)?")  # s3://bucket, file:, and Databricks' dbfs:
+
 
 def absolute(path: str) -> str:
     """``path`` as workers can use it: URIs as they are, local ones absolute; no slash at the end.
@@ -82,6 +84,23 @@ def locate(root: str, name: str) -> str | None:
     if ".." in re.split(r"[/\\]", plain) or "\n" in name or name.endswith("/"):
         return None
     return inside + name
+
+
+def below(pattern: str, file: str) -> str:
+    """The name of ``file`` below the fixed folder of the ``pattern`` that named it: below the folder itself,
+    or below the last one before a wildcard.
+
+    Files of one name in two folders keep two names, and no file that comes later changes the name of another.
+    Schemes and hosts are not compared, as a file system may list a path with others than it was given.
+    """
+    given, path = _HOST.sub("", pattern), _HOST.sub("", file)
+    fixed = re.sub(r"\\(.)", r"\1", re.split(r"(?<!\\)[*?\[{]", given, maxsplit=1)[0])  # Spark's patterns have escapes
+    # A folder's own name may hold what would be a wildcard elsewhere.
+    for start in (given if path == given else f"{given}/", fixed):
+        folder = start.rpartition("/")[0] + "/"
+        if path.startswith(folder):
+            return path.removeprefix(folder)
+    return file
 
 
 def unsafe(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.sources.paths import expand, open_binary
+from jobs.sources.paths import below, expand, open_binary
 from jobs.sources.record import Origin, Row, SourceError, distributed, make_records
 
 OPTIONS = {
@@ -26,19 +26,21 @@ _MAX_CAPTION_BYTES = 4_000_000
 
 
 def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFrame:
-    """Records of tars; ``source_key`` is the tar's file name and the member's name, as shards may repeat
-    member names.
+    """Records of tars; ``source_key`` is the tar's file name (below the fixed folder of ``files``) and the
+    member's name, as shards may repeat member names, and folders the names of shards.
     """
     files = expand(options["files"], ".tar")
     for file in files:
         if file.endswith((".gz", ".tgz", ".bz2", ".xz", ".zst")):
             raise SourceError(f"{file} is compressed, and members could not be read by seeking: unpack it to .tar first")
     fields = (options["caption_field"],) if "caption_field" in options else ("caption", "captions")
-    return distributed(spark, files, lambda file: parse(file, fields, origin))
+    pattern = options["files"]
+    return distributed(spark, files, lambda file: parse(file, below(pattern, file), fields, origin))
 
 
-def parse(file: str, fields: tuple[str, ...], origin: Origin) -> Iterator[Row]:
-    """Yield rows of ``RECORD``. A caption without an image is a record with status ``missing_file``.
+def parse(file: str, shard: str, fields: tuple[str, ...], origin: Origin) -> Iterator[Row]:
+    """Yield rows of ``RECORD``; ``shard`` is the tar's name in their keys. A caption without an image is a
+    record with status ``missing_file``.
 
     Raises:
         SourceError: compressed, no tar, cut short, or a broken header.
@@ -47,7 +49,6 @@ def parse(file: str, fields: tuple[str, ...], origin: Origin) -> Iterator[Row]:
         samples = _index(file, stream)
         for key, members in samples.items():
             captions, about, error = _captions(stream, members, fields)
-            shard = file.rpartition("/")[2]
             found = [extension for extension in members if extension in IMAGES]
             if not found and not any(extension in members for extension in (*_TEXTS, "json")):
                 continue  # not a sample: an index, a class label

@@ -1,8 +1,8 @@
 """The SQL views: one file each, over tables written as ``{table}``.
 
-``{table}`` becomes the last attempt of every row, without withdrawn records; ``{judged}`` is ``scores`` under the current policy and
-what people said. On plain paths the views are temporary; in a catalog they are created there, and use the policy of the settings
-they were created with.
+``{table}`` becomes the last attempt of every row, without withdrawn records; ``{judged}`` is ``scores`` under the current policy
+and what people said. On plain paths the views are temporary; in a catalog they are created there, and use the policy of the
+settings they were created with.
 """
 
 from collections.abc import Collection
