@@ -19,7 +19,6 @@ removed is never kept, so it is counted as refused, with the reason ``unknown``.
 import argparse
 import hashlib
 import json
-import math
 import re
 import unicodedata
 from collections import Counter
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.settings import Settings
+from scenes.score_rewriting import wilson
 from udfs.extract_rules import read_caption
 from udfs.rewriter import Rewriter
 
@@ -64,16 +64,6 @@ def spell(pieces: str, caption: list[str]) -> list[str]:
         place = re.fullmatch(r"(\d+)(?:-(\d+))?", piece)
         out += caption[int(place[1]) : int(place[2] or place[1]) + 1] if place else [piece]
     return out
-
-
-def wilson(hits: int, total: int) -> tuple[float, float]:
-    """The 95% Wilson score interval of a share; (0, 1) of nothing."""
-    if not total:
-        return 0.0, 1.0
-    z, share = 1.959964, hits / total
-    middle = share + z * z / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return (middle - half) / (1 + z * z / total), (middle + half) / (1 + z * z / total)
 
 
 def captions_of(tree: Any) -> Iterator[str]:
