@@ -4,6 +4,7 @@ import fcntl
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -19,6 +20,10 @@ SWITCHES = (
 WAIT = 120  # seconds: a stuck browser fails the test, a slow one does not
 
 Message = dict[str, Any]
+
+
+class Navigated(Exception):
+    """The page that was asked is no longer there."""
 
 
 class Chromium:
@@ -44,6 +49,9 @@ class Chromium:
         self._buffer, self._ids, self._session = b"", itertools.count(1), ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        # Else whether the page or the browser's first tab has the focus is chance, and keys and focus events with it.
+        self.call("Page.bringToFront")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def __enter__(self) -> "Chromium":
         return self
@@ -66,6 +74,8 @@ class Chromium:
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while (answer := self._read()).get("id") != number:
             self.events.append(answer)
+        if "navigated" in answer.get("error", {}).get("message", ""):
+            raise Navigated(answer)
         assert "error" not in answer, f"{method}: {answer}"
         return answer["result"]
 
@@ -76,14 +86,22 @@ class Chromium:
         return answer["result"].get("value")
 
     def wait_for(self, script: str) -> None:
-        """Until the expression is true."""
+        """Until the expression is true, in this page or in the one that it is leaving for."""
         end = time.monotonic() + WAIT
-        while not self.value(script):
+        while not self._true(script):
             assert time.monotonic() < end, f"never true: {script}"
             time.sleep(0.1)
 
+    def _true(self, script: str) -> bool:
+        try:
+            return bool(self.value(script))
+        except Navigated:
+            return False
+
     def _read(self) -> Message:
         while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._answers], [], [], WAIT)
+            assert ready, f"the browser has said nothing for {WAIT} s"
             part = os.read(self._answers, 1 << 16)
             assert part, f"the browser has ended: {self._process.poll()}"
             self._buffer += part

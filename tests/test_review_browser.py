@@ -49,6 +49,7 @@ def open_page(browser: Chromium, place: Path, name: str = "anna") -> None:
     if name:
         browser.call("Input.insertText", text=name)
         press(browser, "Enter")
+        browser.wait_for("document.querySelector('dialog[open]') === null && document.activeElement.id === 'stage'")
 
 
 def press(browser: Chromium, *keys: str) -> None:
