@@ -3,10 +3,12 @@
     python bench/memory.py --images DIR --captions FILE --instances FILE [--weights FILE] --counts 200,2000
 
 The processes of ``dualset ingest`` and ``dualset run`` are sampled: the Python driver, its JVM and Spark's Python workers. RSS
-counts pages that forked workers share more than once. The JVM's heap is small, as a large one grows before it is cleaned.
+counts pages that forked workers share more than once. The JVM's heap is small, as a large one grows before it is cleaned; with
+``--touched`` all of it is taken at the start, so that what still grows is something else.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +18,8 @@ from pathlib import Path
 
 import psutil
 from photographs import repeat
+
+from jobs.session import LOCAL_JVM
 
 KINDS = ("driver", "jvm", "workers", "largest worker", "all")
 
@@ -67,6 +71,9 @@ def whole_chain(folder: Path, options: argparse.Namespace, count: int) -> dict[s
     source = repeat(folder / "source", options.images.resolve(), count, options.captions, options.instances)
     chosen = f"segmenter.weights={options.weights.resolve()}" if options.weights else "segmenter.kind=annotations"
     sets = [chosen, f"ingest.batch_records={options.batch}", f"spark.driver_memory={options.driver_memory}"]
+    if options.touched:
+        java = f"{LOCAL_JVM} -Xms{options.driver_memory} -XX:+AlwaysPreTouch"
+        sets.append(f"spark.conf={json.dumps({'spark.driver.extraJavaOptions': java})}")
     common = ["--root", str(folder / "root"), *(word for one in sets for word in ("--set", one))]
     given = [word for name, value in source.items() for word in (f"--{name}", value)]
     found = [peaks(["ingest", "coco", *given, *common], folder), peaks(["run", *common], folder)]
@@ -83,6 +90,7 @@ def main() -> None:
     parser.add_argument("--counts", default="200,2000", help="numbers of photographs, smallest first")
     parser.add_argument("--batch", type=int, default=100, help="photographs a micro-batch: the same for all counts")
     parser.add_argument("--driver-memory", default="1g", help="heap of the JVM")
+    parser.add_argument("--touched", action="store_true", help="let the JVM take its whole heap at the start")
     options = parser.parse_args()
     if not options.instances and not options.weights:
         parser.error("give --instances or --weights")

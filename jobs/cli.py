@@ -301,11 +301,25 @@ def report(
 
 
 @app.command()
-def demo(root: Root, set_: Set = None) -> None:
-    """Do the main job on seven photographs that installed packages carry; no network, no model files, a minute or two."""
-    from jobs.demo import PROFILE, run_demo
+def demo(
+    root: Root,
+    photographs: Annotated[
+        bool, typer.Option("--photographs", help="seven that installed packages carry, and no models")
+    ] = False,
+    scenes: Annotated[int, typer.Option(min=8, help="how many to draw")] = 48,
+    set_: Set = None,
+) -> None:
+    """Do the main job on drawn scenes with the models that come with the project: no network, a few minutes, a report."""
+    from jobs import demo as scene_demo
+    from jobs import demo_photographs
 
-    run_demo(open_run(root, PROFILE, set_), lambda line: out.print(line, markup=False, highlight=False))
+    def say(line: str) -> None:
+        out.print(line, markup=False, highlight=False)
+
+    if photographs:
+        demo_photographs.run_photographs(open_run(root, demo_photographs.PROFILE, set_), say)
+    else:
+        scene_demo.run_demo(open_run(root, scene_demo.PROFILE, set_), say, scenes)
 
 
 def _jsonable(value: object) -> str:

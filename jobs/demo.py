@@ -1,54 +1,71 @@
-"""demo: the main job on photographs that installed packages carry, from nothing to a contact sheet. ``dualset demo``.
+"""demo: the main job on scenes, from nothing to a report, with the models that come with the project. ``dualset demo``."""
 
-Needs no network and no model file: the outlines are ours, drawn roughly by hand, and stand in for a segmenter; the captions are
-ours too (``demo_captions.json``, ``demo_instances.json``, in COCO's format; a file name is a package and a path in it).
-"""
-
-import importlib.util
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jobs.stream import Run
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from jobs.tables import Store
+
 PROFILE = "embedded"
+SEED = 990  # of scenes that no model of the project learned from or was chosen on
+SIZE = 96  # pixels
 PAIRS = """
 SELECT source_key, removed, caption FROM (
     SELECT source_key, array_join(removed, ', ') AS removed, caption, subset,
            row_number() OVER (PARTITION BY source_key ORDER BY bit_count(text_subset), subset, caption_id) AS place
     FROM {augmented} WHERE keep AND text_subset <> 0)
-WHERE place <= 3 ORDER BY source_key, place
+WHERE place <= 3 ORDER BY source_key, place LIMIT 12
 """
+QUERIES = (
+    "SELECT * FROM yield_by_subset ORDER BY n, removed_count",
+    "SELECT caption_id, phrase, label, certain FROM mentions",
+    "SELECT source_key, removed, caption, reject_reasons FROM augmented WHERE NOT keep",
+)
 
 
-def run_demo(run: Run, say: Callable[[str], None]) -> str:
-    """Ingest, run the chain, show what came out; returns where the contact sheet is. On a finished root nothing is done twice.
+def run_demo(run: Run, say: Callable[[str], None], count: int = 48) -> str:
+    """Draw scenes, ingest them, run the chain, publish, write the report; returns where the report is.
+
+    On a finished root nothing is done twice.
 
     Args:
         run: of the profile ``embedded``.
         say: prints a line.
+        count: scenes.
 
     Raises:
         jobs.stream.StageError: the root belongs to a run with other settings.
-        jobs.sources.SourceError: no package with a photograph of ours is installed.
     """
     from jobs import ingest
     from jobs.chain import run_chain
-    from jobs.sheet import draw_sheet
-    from jobs.sources import records
-    from jobs.views import create_views, view_name
+    from jobs.publish import publish
+    from jobs.report import write_report
+    from jobs.sources import complete, records
 
     store = run.store
     if store.exists("records"):
         say(f"{store.root} is there already: going on with it, what is done is not done again")
-    options, missing = lay_out(f"{store.root}/demo")
-    if missing:
-        say(f"left out, as no installed package has them: {', '.join(missing)}")
-    count = ingest.add(run, records(store.spark, "coco", options, run.settings.ingest))
-    say(f"{count} new photographs")
+    options = complete("scenes", {"count": str(count), "seed": str(SEED), "size": str(SIZE)}, store.root)
+    new = ingest.add(run, records(store.spark, "scenes", options, run.settings.ingest))
+    say(f"{new} new scenes of {SIZE} x {SIZE} pixels")
     run_chain(run)
+    show_tables(run, say)
+    snapshot, _ = publish(store, run.settings)
+    say(f"\nsnapshot for training: {snapshot.totals.images} images, {snapshot.totals.texts} texts in {snapshot.folder}")
+    report = f"{store.root}/report.html"
+    write_report(store, run.settings, report)
+    say(f"\nopen this: {report}")
+    show_queries(store, PROFILE, say)
+    return report
+
+
+def show_tables(run: Run, say: Callable[[str], None]) -> None:
+    """How many rows each table has, and some kept pairs."""
+    from jobs.views import create_views, view_name
+
+    store = run.store
     create_views(store, run.settings)
     say("\nRows of each table:")
     for row in store.spark.table(view_name(store, "funnel")).orderBy("step", "status").collect():
@@ -56,59 +73,10 @@ def run_demo(run: Run, say: Callable[[str], None]) -> str:
     say("\nSome kept pairs of a dual image and its text:")
     for row in store.spark.sql(PAIRS.format(augmented=view_name(store, "augmented"))).collect():
         say(f"  {row['source_key'].rpartition('/')[2]:<20} without {row['removed']:<28} {row['caption']}")
-    sheet = f"{store.root}/sheet.png"
-    families = draw_sheet(store, run.settings, sheet)
-    say(f"\n{families} families to look at: {sheet}\ntables: {store.root}/tables\nand now, for instance:")
-    for query in (
-        "SELECT * FROM yield_by_subset ORDER BY n, removed_count",
-        "SELECT caption_id, phrase, label, certain FROM mentions",
-        "SELECT source_key, removed, caption, reject_reasons FROM augmented WHERE NOT keep",
-    ):
-        say(f'  dualset sql "{query}" --root {store.root} --profile {PROFILE}')
-    return sheet
 
 
-def lay_out(folder: str) -> tuple[dict[str, str | None], list[str]]:
-    """Copy the photographs that are installed, and the annotations that belong to them, to ``folder`` (any path of fsspec).
-
-    Returns:
-        The options of the source ``coco``, and the photographs that no installed package has.
-    """
-    from jobs.sources import SourceError
-
-    captions, instances = (json.loads((HERE / f"demo_{name}.json").read_text("utf-8")) for name in ("captions", "instances"))
-    found, missing = {}, []
-    for image in captions["images"]:
-        path = installed(image["file_name"])
-        if path is None:
-            missing.append(image["file_name"])
-        else:
-            found[image["id"]] = path
-            _write_once(f"{folder}/photographs/{image['file_name']}", path.read_bytes())
-    if not found:
-        raise SourceError("none of the packages that carry the demo's photographs is installed: scikit-image, ultralytics")
-    for name, tree in (("captions", captions), ("instances", instances)):
-        kept = tree | {
-            "images": [image for image in tree["images"] if image["id"] in found],
-            "annotations": [item for item in tree["annotations"] if item["image_id"] in found],
-        }
-        _write_once(f"{folder}/{name}.json", json.dumps(kept).encode())
-    options: dict[str, Any] = {name: f"{folder}/{name}.json" for name in ("captions", "instances")}
-    return options | {"images": f"{folder}/photographs", "source": "demo"}, missing
-
-
-def installed(name: str) -> Path | None:
-    """Where ``package/path/in/it`` lies, or None. The package is found and not imported: one of them would import torch."""
-    package, _, inside = name.partition("/")
-    spec = importlib.util.find_spec(package)
-    places = spec.submodule_search_locations if spec else None
-    return next((path for place in places or () if (path := Path(place) / inside).is_file()), None)
-
-
-def _write_once(path: str, data: bytes) -> None:
-    import fsspec
-
-    files, name = fsspec.core.url_to_fs(path)
-    if not files.exists(name):
-        files.makedirs(name.rpartition("/")[0], exist_ok=True)
-        files.pipe_file(name, data)
+def show_queries(store: "Store", profile: str, say: Callable[[str], None]) -> None:
+    """Where the tables are, and what may be asked of them."""
+    say(f"\ntables: {store.root}/tables\nand now, for instance:")
+    for query in QUERIES:
+        say(f'  dualset sql "{query}" --root {store.root} --profile {profile}')

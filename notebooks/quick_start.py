@@ -37,7 +37,7 @@ from jobs.settings import load_settings
 from jobs.stream import Run
 from jobs.tables import Store
 
-settings = load_settings("embedded", [f"catalog={catalog}", f"schema_name={schema}"] if catalog else [])
+settings = load_settings("annotations", [f"catalog={catalog}", f"schema_name={schema}"] if catalog else [])
 spark = open_session(settings)
 run = Run(Store.of(spark, root, settings), settings, report=lambda stage, row: print(stage, row["rows"]))
 
@@ -51,7 +51,7 @@ run = Run(Store.of(spark, root, settings), settings, report=lambda stage, row: p
 # COMMAND ----------
 
 from jobs import ingest
-from jobs.demo import lay_out
+from jobs.demo_photographs import lay_out
 from jobs.sources import records
 
 options, missing = lay_out(f"{root}/demo")

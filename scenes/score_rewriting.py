@@ -191,7 +191,7 @@ def main(
         raise typer.BadParameter("split is train or test; forms is train, heldout or all")
     world = domains.load(domain)
     scenes = (layout.sample(domain, cast(Split, split), seed, index, size) for index in range(count))
-    settings = load_settings("embedded", [f"lexicon={lexicon}"] if lexicon else [])
+    settings = load_settings("annotations", [f"lexicon={lexicon}"] if lexicon else [])
     for line in report(*run(world, scenes, cast(Forms, forms), settings), sample):
         typer.echo(line)
 

@@ -88,7 +88,7 @@ def draw(picture: Picture) -> Image.Image:
 
 def open_root(spark: SparkSession, root: Path, *overrides: str) -> Run:
     """A new invocation over a root: annotations as segmenter, OpenCV, png, unless overridden."""
-    settings = load_settings("embedded", overrides)
+    settings = load_settings("annotations", overrides)
     return Run(Store.of(spark, str(root), settings), settings)
 
 

@@ -208,7 +208,7 @@ MALFORMED = {
 def ingest_arguments(folder: Path, text: str) -> list[str]:
     (folder / "captions.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     places = ("--images", str(folder), "--captions", str(folder / "captions.json"), "--root", str(folder / "root"))
-    return ["ingest", "coco", *places, "--profile", "embedded"]
+    return ["ingest", "coco", *places, "--profile", "annotations"]
 
 
 @pytest.mark.parametrize("case", MALFORMED)

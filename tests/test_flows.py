@@ -184,7 +184,7 @@ def test_without_its_checkpoint_a_stage_refuses_until_it_is_started_anew(
     shutil.rmtree(copy / "checkpoints" / "recheck")
     monkeypatch.setattr(sys, "argv", ["dualset"])
     with pytest.raises(SystemExit) as end:
-        cli.main(["run", "--root", str(copy), "--profile", "embedded", "--stages", "recheck,score"])
+        cli.main(["run", "--root", str(copy), "--profile", "annotations", "--stages", "recheck,score"])
     assert end.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "checkpoint of recheck is missing" in line
@@ -205,7 +205,7 @@ def test_a_takedown_takes_all_records_of_the_image(spark: SparkSession, copy: Pa
     assert not store.exists("withdrawn"), "all or nothing"
     gone = withdraw(store, [before], "asked to")
     assert gone[0] == before and set(gone) == {before, after, key_of(flow.last["images"], "copy.png")}
-    create_views(store, load_settings("embedded"))
+    create_views(store, load_settings("annotations"))
     shown = {row["source_key"] for row in spark.table("augmented").select("source_key").distinct().collect()}
     assert shown == {"road.png", "walk.png", "late.png", "pair.png"}
 
@@ -220,7 +220,7 @@ def test_status_of_the_command_line(flow: Flow, capsys: pytest.CaptureFixture[st
     monkeypatch.setattr(sys, "argv", ["dualset"])
     monkeypatch.setattr(cli.out, "width", 200)
     with pytest.raises(SystemExit) as end:
-        cli.main(["status", "--root", str(flow.root), "--profile", "embedded"])
+        cli.main(["status", "--root", str(flow.root), "--profile", "annotations"])
     assert end.value.code == 0
     lines = [line.replace("\u2502", " ").split() for line in capsys.readouterr().out.splitlines()]
     shown = {line[0]: line[1:6] for line in lines if line and line[0] in NAMES}
@@ -233,6 +233,6 @@ def test_captions_are_no_markup(flow: Flow, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setattr(cli.out, "width", 200)
     query = "SELECT 'a dog [/b] runs, [red]it does' AS caption"
     with pytest.raises(SystemExit) as end:
-        cli.main(["sql", query, "--root", str(flow.root), "--profile", "embedded"])
+        cli.main(["sql", query, "--root", str(flow.root), "--profile", "annotations"])
     assert end.value.code == 0
     assert "a dog [/b] runs, [red]it does" in capsys.readouterr().out

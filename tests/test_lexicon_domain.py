@@ -121,7 +121,7 @@ def test_what_is_no_lexicon_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_missing_lexicon_is_an_error_of_the_settings() -> None:
     with pytest.raises(SettingsError, match="no lexicon 'nowhere'"):
-        load_settings("embedded", ["lexicon=nowhere"])
+        load_settings("annotations", ["lexicon=nowhere"])
 
 
 def test_a_relative_file_is_made_absolute_and_a_name_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jobs import demo
+from jobs import demo_photographs as demo
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "quick_start.py"
 

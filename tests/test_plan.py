@@ -25,7 +25,7 @@ def instance(
 
 def plan(captions: list[str], instances: list[Row], *overrides: str) -> Row:
     texts = [{"caption_id": str(i), "caption": caption, "status": "ok"} for i, caption in enumerate(captions)]
-    return plan_family([read_caption(text) for text in texts], texts, instances, load_settings("embedded", overrides))
+    return plan_family([read_caption(text) for text in texts], texts, instances, load_settings("annotations", overrides))
 
 
 def labels(family: Row) -> list[str]:

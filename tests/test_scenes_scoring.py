@@ -23,7 +23,7 @@ def test_wilson_intervals_are_those_of_the_books(hits: int, total: int, low: flo
 
 def test_the_rules_read_and_rewrite_most_captions_of_forms_that_training_sees() -> None:
     scenes = [layout.sample("objects", "test", 9, index, 64) for index in range(60)]
-    judged, counts = run(OBJECTS, scenes, "train", load_settings("embedded"))
+    judged, counts = run(OBJECTS, scenes, "train", load_settings("annotations"))
     monotone = [one for one in judged if one.caption.monotone]
     assert len(monotone) > 200
     # A floor that a worse lexicon or worse rules fall through.

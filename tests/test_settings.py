@@ -40,11 +40,11 @@ def test_unknown_keys_name_the_nearest(wrong: str, nearest: str):
 )
 def test_bad_values_say_where(wrong: str, said: str):
     with pytest.raises(SettingsError, match=said):
-        load_settings("embedded", [wrong, "codec.quality=90"] if "quality" not in wrong else ["codec.format=png", wrong])
+        load_settings("annotations", [wrong, "codec.quality=90"] if "quality" not in wrong else ["codec.format=png", wrong])
 
 
 def test_set_overrides_the_profile_and_the_last_one_wins():
-    found = load_settings("embedded", ["codec.format=webp", "components.n=2", "components.n=4", "policy.max_residual=null"])
+    found = load_settings("annotations", ["codec.format=webp", "components.n=2", "components.n=4", "policy.max_residual=null"])
     assert (found.codec.format, found.components.n, found.policy.max_residual) == ("webp", 4, None)
     assert found.segmenter.kind == "annotations", "what is not overridden stays the profile's"
     models = load_settings("photos", ["rewriter.models=[{kind: transformers, model: /m}]"]).rewriter.models
@@ -65,7 +65,7 @@ def test_a_profile_may_be_any_file(tmp_path: Path):
     (tmp_path / "broken.yaml").write_text("components: {n: 2\n")
     with pytest.raises(SettingsError, match="not YAML"):
         load_settings(str(tmp_path / "broken.yaml"))
-    with pytest.raises(SettingsError, match="built in are embedded, gpu, photos"):
+    with pytest.raises(SettingsError, match="built in are annotations, embedded, gpu, photos"):
         load_settings("phots")
 
 

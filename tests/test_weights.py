@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from udfs.weights import load_state_dict, version_of
+from jobs.settings import load_settings
+from udfs.weights import load_state_dict, locate, located, version_of
 
 
 def test_the_version_follows_the_contents_not_the_place(tmp_path: Path) -> None:
@@ -42,3 +43,17 @@ def test_a_file_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
         load_state_dict("nowhere.pt")
+
+
+def test_models_of_the_project_are_named_and_not_located() -> None:
+    settings = load_settings("annotations", ["segmenter.weights=embedded:segmenter.yaml"])
+    assert settings.segmenter.weights == "embedded:segmenter.yaml"
+    assert Path(located(settings).segmenter.weights).is_file()
+    assert located(settings).inpainter == settings.inpainter
+    assert locate("/data/w.pt") == "/data/w.pt" and locate("org/model") == "org/model"
+
+
+@pytest.mark.parametrize("name", ["nothing.pt", "../scene.py"])
+def test_a_model_that_does_not_come_with_the_project_is_refused(name: str) -> None:
+    with pytest.raises(FileNotFoundError, match="no model 'embedded:"):
+        locate(f"embedded:{name}")

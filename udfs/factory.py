@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from udfs import clock, vocabulary
 from udfs.role import Failure, Role, RoleError, Row, is_fatal
+from udfs.weights import located
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ def load(role: str, tree: str, device: str) -> Role:
     _limit_threads(settings.spark.threads_per_task)
     with clock.spend("load"):
         try:
-            _held[key] = getattr(importlib.import_module(module), name)(settings, device)
+            _held[key] = getattr(importlib.import_module(module), name)(located(settings), device)
         except RoleError:
             raise  # it says what is wrong: an endpoint is asked while its judge loads
         except Exception as problem:  # noqa: BLE001 - whatever a library raises, the stage stops with one clear line

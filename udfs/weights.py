@@ -2,7 +2,42 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+# Of the models that come with the project. Settings name them so, not by path: a settings hash is the same on every machine.
+EMBEDDED = "embedded:"
+FOLDER = Path(__file__).parents[1] / "scenes" / "models"
+
+
+def locate(source: str) -> str:
+    """Return the path of what ``embedded:NAME`` names; any other path, hub name or tag as it is.
+
+    Raises:
+        FileNotFoundError: no such model comes with the project.
+    """
+    if not source.startswith(EMBEDDED):
+        return source
+    path = FOLDER / source.removeprefix(EMBEDDED)
+    if path.parent != FOLDER or not path.exists():
+        known = sorted(one.name for one in FOLDER.iterdir() if one.suffix in (".pt", ".json", ".safetensors") or one.is_dir())
+        raise FileNotFoundError(f"no model {source!r} comes with the project; there are {', '.join(known)}")
+    return str(path)
+
+
+def located(settings: "Settings") -> "Settings":
+    """Settings in which every ``embedded:NAME`` is a path of this machine: what a role is built from."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        return locate(value) if isinstance(value, str) else value
+
+    return type(settings).model_validate(walk(settings.model_dump(mode="json")))
 
 
 def version_of(*sources: str) -> str:
