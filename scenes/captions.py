@@ -162,7 +162,7 @@ class _Teller:
         """(relation, subject, object): what can be said of two things."""
         return [
             (relation, subject, other)
-            for subject, relation, other in _facts(self.scene)
+            for subject, relation, other in facts(self.scene)
             if {subject, other} <= set(self.named) and self._lonely(subject) and self._lonely(other)
         ]
 
@@ -238,7 +238,7 @@ class _Teller:
         return Phrase(covered, f"@{noun}", noun, self.random.choice(("", "some")))
 
 
-def _facts(scene: Scene) -> list[tuple[int, str, int]]:
+def facts(scene: Scene) -> list[tuple[int, str, int]]:
     """The scene's relations, and who is next to whom: side by side, with less than a width between them."""
     found: list[tuple[int, str, int]] = [(r.subject, r.name, r.object) for r in scene.relations if r.name in RELATION_WORDS]
     for i, one in enumerate(scene.things):
