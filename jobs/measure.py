@@ -255,14 +255,15 @@ def _kept(store: "Store") -> list[Section]:
 
 
 def _seconds(store: "Store") -> Section:
-    store.read("runs").createOrReplaceTempView("measured_runs")
+    from jobs.status import current_runs
+
+    current_runs(store).createOrReplaceTempView("measured_runs")
     rows = store.spark.sql(
         """WITH sources AS (SELECT count(*) AS images FROM measured_images),
-             newest AS (SELECT stage, max_by(generation, started_at) AS generation FROM measured_runs GROUP BY stage),
              stages AS (SELECT stage, min(started_at) AS started, count(*) AS batches, sum(rows_in) AS rows_in,
                   sum(wall_seconds) AS wall, sum(seconds.load) AS load, sum(seconds.decode) AS decode,
                   sum(seconds.model) AS model, sum(seconds.encode) AS encode
-                  FROM measured_runs JOIN newest USING (stage, generation) GROUP BY stage)
+                  FROM measured_runs GROUP BY stage)
         SELECT stage, batches, rows_in, round(wall, 1), round(wall / images, 3), round(decode / images, 4),
                round(model / images, 4), round(encode / images, 4), round(load, 1)
         FROM stages CROSS JOIN sources ORDER BY started"""

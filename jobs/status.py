@@ -39,6 +39,7 @@ def stage_status(store: Store) -> list[tuple[str, str, int, int, int, int, float
     from pyspark.sql import functions as F
 
     shown = []
+    spent_by = _spent(store) if store.exists("runs") else {}
     for stage in CHAIN:
         if not store.exists(stage.source):
             shown.append((stage.name, stage.target, 0, 0, 0, 0, 0.0, 0))
@@ -50,9 +51,7 @@ def stage_status(store: Store) -> list[tuple[str, str, int, int, int, int, float
         target = store.read(stage.target)
         row = target.agg(F.count("*").alias("rows"), F.count_if(F.col("status") == "ok").alias("ok")).first()
         waiting = ready.join(target.select("record_id").distinct(), on="record_id", how="left_anti").count()
-        runs = current_runs(store).where(F.col("stage") == stage.name)
-        spent = runs.agg(F.round(F.coalesce(F.sum("wall_seconds"), F.lit(0.0)), 1).alias("s"), F.count("*").alias("n")).first()
-        assert row is not None and spent is not None, "an aggregate without groups has one row"
+        assert row is not None, "an aggregate without groups has one row"
         shown.append(
             (
                 stage.name,
@@ -61,8 +60,15 @@ def stage_status(store: Store) -> list[tuple[str, str, int, int, int, int, float
                 row["ok"],
                 row["rows"] - row["ok"],
                 waiting,
-                spent["s"],
-                spent["n"],
+                *spent_by.get(stage.name, (0.0, 0)),
             )
         )
     return shown
+
+
+def _spent(store: Store) -> dict[str, tuple[float, int]]:
+    """Wall seconds and micro-batches of each stage's present generation."""
+    from pyspark.sql import functions as F
+
+    sums = current_runs(store).groupBy("stage").agg(F.round(F.sum("wall_seconds"), 1).alias("s"), F.count("*").alias("n"))
+    return {row["stage"]: (row["s"], row["n"]) for row in sums.collect()}

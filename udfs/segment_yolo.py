@@ -167,6 +167,9 @@ def _labels(names: dict[int, str]) -> list[str]:
     return labels
 
 
+TRACKERS = ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
+
+
 def _import_quietly(threads: int) -> None:
     """Import ultralytics so that it installs nothing, calls nobody and leaves no settings behind."""
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
@@ -176,7 +179,8 @@ def _import_quietly(threads: int) -> None:
         os.environ["YOLO_CONFIG_DIR"] = folder
         settings = Path(folder) / "Ultralytics" / "settings.json"
         settings.parent.mkdir()
-        settings.write_text(json.dumps({"sync": False}))
+        # Trackers that happen to be installed would be told of every training.
+        settings.write_text(json.dumps({"sync": False} | dict.fromkeys(TRACKERS, False)))
         import torchvision  # noqa: F401  (ultralytics suppresses with it if it is there, more slowly if not)
         from ultralytics.nn.backends import litert
     litert.NUM_THREADS = threads  # else all cores but one, up to eight; read when an interpreter is made

@@ -96,12 +96,15 @@ def name_tables(store: "Store", settings: "Settings") -> None:
 
     ``report_pairs`` has the scores as the policy and people judge them now.
     """
+    from jobs.status import current_runs
+
     withdrawn = store.exists("withdrawn")
     for name in STAGE_TABLES:
         rows = store.spark.sql(f"SELECT * FROM {latest(store, name, withdrawn=withdrawn)}")  # noqa: S608
         rows.createOrReplaceTempView(f"report_{name}")
-    store.read("runs").createOrReplaceTempView("report_runs")
-    present = [name for name in ("withdrawn", "reviews") if store.exists(name)]
+    # An earlier generation was dropped with what it wrote.
+    current_runs(store).createOrReplaceTempView("report_runs")
+    present = ["withdrawn"] * withdrawn + ["reviews"] * store.exists("reviews")
     rows = store.spark.sql(f"SELECT * FROM {judged(store, settings.policy, present)}")  # noqa: S608
     rows = rows.drop("keep", "reject_reasons").selectExpr("*", "status = 'ok' AND size(reasons) = 0 AS keep")
     rows.createOrReplaceTempView("report_pairs")
@@ -138,12 +141,10 @@ LEFT JOIN images ON images.record_id = d.record_id AND images.subset = d.subset
 WHERE n > 0 GROUP BY n, bit_count(d.subset) ORDER BY n, removed_count
 """
 
-# Of each stage's present generation: an earlier one was dropped with what it wrote.
 STAGES = """
-WITH newest AS (SELECT stage, max_by(generation, started_at) AS generation FROM report_runs GROUP BY stage)
 SELECT stage, count(*) AS batches, sum(rows_in) AS rows_in, sum(wall_seconds) AS wall, sum(seconds.load) AS load,
     sum(seconds.decode) AS decode, sum(seconds.model) AS model, sum(seconds.encode) AS encode
-FROM report_runs JOIN newest USING (stage, generation) GROUP BY stage ORDER BY min(started_at)
+FROM report_runs GROUP BY stage ORDER BY min(started_at)
 """
 
 MODELS = " UNION ALL ".join(
