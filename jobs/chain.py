@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobs import extract, ingest, inpaint, plan, recheck, rewrite, score, segment
+from jobs import extract, ingest, inpaint, plan, recheck, rewrite, score, segment, variants
 from jobs.stream import Batch, Run, Stage, StageError, finish, generation_of, reset, start, write
 
 if TYPE_CHECKING:
@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 
 CHAIN: tuple[Stage, ...] = tuple(module.STAGE for module in (ingest, extract, segment, plan, rewrite, inpaint, recheck, score))
 NAMES = tuple(stage.name for stage in CHAIN)
+BESIDE: tuple[Stage, ...] = (variants.STAGE,)  # run where asked for by name; no stage waits for them
 
 
 def named(names: Sequence[str]) -> list[Stage]:
-    """Stages by name, in the order of the chain."""
-    unknown = sorted(set(names) - set(NAMES))
+    """Stages by name, in the order of the chain, those beside it last."""
+    every = (*CHAIN, *BESIDE)
+    unknown = sorted(set(names) - {stage.name for stage in every})
     if unknown:
-        raise StageError(f"no stage {', '.join(unknown)}; the chain is {', '.join(NAMES)}")
-    return [stage for stage in CHAIN if stage.name in names]
+        beside = ", ".join(stage.name for stage in BESIDE)
+        raise StageError(f"no stage {', '.join(unknown)}; the chain is {', '.join(NAMES)}, and beside it {beside}")
+    return [stage for stage in every if stage.name in names]
 
 
 def run_chain(run: Run, names: Sequence[str] = NAMES) -> None:
@@ -38,7 +41,9 @@ def run_continuously(run: Run, names: Sequence[str] = NAMES) -> None:
 def fresh_from(run: Run, name: str) -> None:
     """Drop the tables and checkpoints of a stage and of all after it. ``records`` stays: it is what the sources said."""
     (stage,) = named([name])
-    reset(CHAIN[CHAIN.index(stage) :], run)
+    gone = CHAIN[CHAIN.index(stage) :] if stage in CHAIN else (stage,)
+    dropped = {one.target for one in gone}
+    reset((*gone, *(one for one in BESIDE if one.source in dropped)), run)
 
 
 def retry(run: Run, status: str, names: Sequence[str] = NAMES) -> dict[str, int]:

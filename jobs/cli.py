@@ -15,6 +15,8 @@ from jobs.console import Profile, Root, Set, absolute, err, open_run, out
 from jobs.review.commands import review_app
 from jobs.settings import SettingsError, load_settings
 from jobs.sources import COMMON, SOURCES, SourceError, complete, records, source_error, source_name
+from training.commands import add_commands as add_training
+from training.evaluate_commands import evaluate
 
 if TYPE_CHECKING:
     pass
@@ -28,6 +30,8 @@ app = typer.Typer(
 ingest_app = typer.Typer(no_args_is_help=True, help="Read a source into the tables; run again to take what arrived since.")
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(review_app, name="review")
+add_training(app)
+app.command()(evaluate)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,10 +40,21 @@ def main(arguments: list[str] | None = None) -> None:
     from jobs.review.words import ReviewError
     from jobs.session import EnvironmentProblem
     from jobs.tables import TableError
+    from training.options import OptionsError
+    from training.snapshot import SnapshotError
 
     try:
         app(args=None if arguments is None else [*arguments, *sys.argv[1:]])
-    except (SettingsError, StageError, TableError, SourceError, ReviewError, EnvironmentProblem) as problem:
+    except (
+        SettingsError,
+        StageError,
+        TableError,
+        SourceError,
+        ReviewError,
+        EnvironmentProblem,
+        OptionsError,
+        SnapshotError,
+    ) as problem:
         err.print(f"dualset: {problem}", style="red", markup=False, highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 RULES = (
     ("max_residual", "residual", ">", "residual"),
     ("max_intruder", "intruder", ">", "intruder"),
+    ("min_survivor", "survivor", "<", "survivor"),
     ("max_seam", "seam", ">", "seam"),
     ("max_edited_fraction", "edited_fraction", ">", "edited_fraction"),
     ("min_clip_true", "clip_true", "<", "clip_true"),

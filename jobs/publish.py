@@ -3,8 +3,9 @@
     spark-submit --properties-file conf/spark-defaults.conf jobs/publish.py --root R --shards 8
 
 What goes in: the kept pairs of ``samples`` under the current policy, the dual images that have one, and every ok original with
-its own captions, families of n = 0 included. The images of a family meet in the one exchange of the project that carries bytes, a
-few ingest batches at a time; nothing but counts and, as broadcasts, a wave's keys and texts passes the driver.
+its own captions, families of n = 0 included; what the detector saw in it, and variants of its texts, if any were made. The images
+of a family meet in the one exchange of the project that carries bytes, a few ingest batches at a time; nothing but counts, labels
+and, as broadcasts, a wave's keys and texts passes the driver.
 """
 
 import hashlib
@@ -21,14 +22,14 @@ from jobs.settings import Settings, settings_hash
 from jobs.stream import StageError
 from jobs.tables import Store
 from jobs.views import VIEWS, judged, latest
-from training.snapshot import COLUMNS, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, TableVersion, read_manifest
+from training.snapshot import COLUMNS, JOINT, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, TableVersion, read_manifest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # Later stages first: whatever a row of an entry refers to was committed before it, and so is in a version that is pinned later.
-READ = ("reviews", "scores", "dual_images", "families", "images", "withdrawn")
-BY_HAND = ("reviews", "withdrawn")  # may not be there
+READ = ("reviews", "text_variants", "scores", "dual_images", "families", "instances", "images", "withdrawn")
+BY_HAND = ("reviews", "text_variants", "withdrawn")  # may not be there
 # A sorted, streaming aggregation holds one family at a time; Spark's default holds the bytes of 128.
 STREAMING = {"spark.sql.execution.useObjectHashAggregateExec": "false"}
 
@@ -86,7 +87,7 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
     """
     pinned = pin(store)
     made_from = {name: table.model_dump() for name, table in pinned.tables.items()}
-    identity = [made_from, settings_hash(settings, ("policy", "publish")), SCHEMA_HASH]
+    identity = [made_from, settings_hash(settings, ("policy", "publish")), settings.plan.remove_score, SCHEMA_HASH]
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = f"{store.root}/snapshots/{name}"
     try:
@@ -102,6 +103,8 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
         families.unpersist()
         say(f"  wave {number}: {len(wave)} ingest batches, {counts['families']} families so far")
     _enough(counts["families"], settings)
+    for line in balance(lattice):
+        say(line)
     manifest = Manifest.model_validate(
         {
             "id": name,
@@ -114,6 +117,7 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
             "seed": settings.publish.seed,
             "files": _files(store.spark, folder),
             "totals": {key: counts[key] for key in ("families", "images", "texts", "pairs", "left_out")},
+            "vocabulary": _vocabulary(store.spark, folder),
             "lattice": [{"n": n, "removed": k, "made": c["made"], "kept": c["kept"]} for (n, k), c in sorted(lattice.items())],
             "policy": describe(settings.policy, embedder=bool(settings.embedder.model)),
             # Not `spark`: its conf may hold keys of a storage, and a snapshot is handed on.
@@ -126,6 +130,13 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
             raise StageError(f"snapshot {name}: {written} {key} were written instead of {counts[key]}; delete {folder}")
     _put(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=1))
     return read_manifest(folder), True
+
+
+def balance(lattice: dict[tuple[int, int], Counter[str]]) -> list[str]:
+    """What filtering left of the lattices: for each size of family, "kept of made" by the number of removed components."""
+    sizes = sorted({n for n, _ in lattice})
+    rows = {n: [f"{c['kept']} of {c['made']}" for (size, _), c in sorted(lattice.items()) if size == n] for n in sizes}
+    return [f"  families of {n}: {', '.join(row)} images with 0 to {n} removed" for n, row in rows.items()]
 
 
 def waves(pinned: Pinned, settings: Settings) -> list[list[str]]:
@@ -159,12 +170,14 @@ def numbered(pinned: Pinned, settings: Settings, wave: Sequence[str], before: in
     images = duals.join(pairs, on=["record_id", "subset"], how="left").groupBy("record_id").agg(*map(F.expr, IMAGES))
     written = pinned.rows("images", wave).select("record_id", F.col("captions").alias("written"))
     families = pinned.rows("families", wave).select("record_id", "n", F.expr(LABELS), "captions")
+    found_in = pinned.rows("instances", wave).select("record_id", F.expr(SEEN.format(settings.plan.remove_score)))
     # A window over the narrow rows of one wave.
     order = Window.orderBy(F.col("used").desc(), F.xxhash64("record_id", F.lit(settings.publish.seed)), "record_id")
     return (
         families.join(written, on="record_id", how="inner")
         .join(images, on="record_id", how="inner")
-        .select("record_id", "n", "labels", "kept", "made", "pairs", F.expr(TEXTS).alias("texts"))
+        .join(found_in, on="record_id", how="left")
+        .select("record_id", "n", "labels", F.expr(DETECTED), "kept", "made", "pairs", F.expr(TEXTS).alias("texts"))
         .withColumn("used", F.expr("size(kept) > 0 AND size(texts) > 0"))
         .withColumn("position", F.row_number().over(order) - 1)
         .withColumn("shard", F.expr(f"cast((position + {before}L) % {settings.publish.shards} AS INT)"))
@@ -189,12 +202,26 @@ def wave_rows(pinned: Pinned, settings: Settings, wave: Sequence[str], families:
         .sortWithinPartitions(*place, "subset")
     )
     whole = meet.groupBy(*place).agg(F.collect_list("subset").alias("subsets"), F.collect_list("image").alias("images"))
-    words = families.select("record_id", "n", "labels", *[F.col(f"texts.{name}").alias(name) for name in TEXT])
+    words = with_variants(pinned, wave, families).select(
+        *("record_id", "n", "labels", "detected"),
+        *[F.col(f"texts.{name}").alias(name) for name in TEXT],
+        *[F.col(f"varied.{name}").alias(name) for name in VARIANT],
+    )
     return (
         whole.join(F.broadcast(words), on="record_id", how="inner")
         .sortWithinPartitions("shard", "position")
         .select(*[F.col(name).cast(kind).alias(name) for name, kind in COLUMNS.items()])
     )
+
+
+def with_variants(pinned: Pinned, wave: Sequence[str], families: "DataFrame") -> "DataFrame":
+    """``families`` and the ``varied`` texts of each, structs of ``VARIANT``: none where there is no ``text_variants``."""
+    from pyspark.sql import functions as F
+
+    if "text_variants" not in pinned.tables:
+        return families.withColumn("varied", F.expr(f"from_json('[]', '{VARIED}')"))
+    variants = pinned.rows("text_variants", wave).select("record_id", "variants")
+    return families.join(variants, on="record_id", how="left").withColumn("varied", F.expr(VARIANTS))
 
 
 def task_keys(spark: "SparkSession", shards: int) -> list[int]:
@@ -262,6 +289,14 @@ def _files(spark: "SparkSession", folder: str) -> list[dict[str, object]]:
     return sorted(listed, key=lambda file: (file["shard"], file["path"]))
 
 
+def _vocabulary(spark: "SparkSession", folder: str) -> list[str]:
+    from pyspark.sql import functions as F
+
+    named = f"flatten(transform(variant_names, one -> split(one, '[{JOINT}]')))"
+    rows = spark.read.parquet(f"{folder}/data").select(F.expr(f"explode(concat(labels, detected, {named})) AS label"))
+    return sorted(row["label"] for row in rows.where("label <> ''").distinct().collect())
+
+
 def _stages(store: Store) -> dict[str, dict[str, list[str]]]:
     """Models and settings that made the rows of each stage's table: of its present generation, not of what was dropped."""
     from jobs.status import current_runs
@@ -307,6 +342,18 @@ TEXT = {
     "text_mentions": "mentions",
     "text_may_mention": "may_mention",
 }
+# Of arrays apart, so that no mask is read.
+SEEN = """transform(filter(arrays_zip(instances.label, instances.score), i -> i.score >= {}D), i -> i.label)
+    AS seen"""
+DETECTED = "array_sort(array_union(labels, coalesce(seen, array()))) AS detected"
+VARIANT = ("variant_of", "variant_kind", "variant_text", "variant_mentions", "variant_may_mention", "variant_names")
+VARIED = "ARRAY<STRUCT<" + ", ".join(f"{name}: {COLUMNS[name][6:-1]}" for name in VARIANT) + ">>"
+# A text's subset is what its caption names and it does not mention. Equal strings of two captions each have their own.
+VARIANTS = f"""array_sort(array_distinct(flatten(transform(texts, (t, at) -> transform(
+    filter(coalesce(variants, array()), v -> v.text IS NOT NULL
+        AND v.caption_id = t.caption_id AND v.subset = (t.text_named & ~t.text_mentions)),
+    v -> struct(cast(at AS INT) AS variant_of, v.kind AS variant_kind, v.text AS variant_text, v.mentions AS variant_mentions,
+        v.may_mention AS variant_may_mention, array_join(v.names, '{JOINT}') AS variant_names))))))"""
 PAIRS = ("count(*) AS pairs", f"collect_set(struct({', '.join(f'{theirs} AS {our}' for our, theirs in TEXT.items())})) AS said")
 # Originals always go on; others if a text is left that is exact for them.
 IMAGES = (

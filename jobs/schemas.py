@@ -22,6 +22,10 @@ TEXT = (
     "STRUCT<caption_id: STRING, subset: INT, caption: STRING, mentions: INT, may_mention: INT, rewriter: STRING,"
     " checks: ARRAY<STRING>, agreement: DOUBLE, status: STRING, error: STRING>"
 )
+VARIANT = (
+    "STRUCT<caption_id: STRING, subset: INT, kind: STRING, text: STRING, names: ARRAY<STRING>, mentions: INT,"
+    " may_mention: INT, status: STRING>"
+)
 DUAL = (
     "STRUCT<subset: INT, removed: ARRAY<STRING>, edited_fraction: DOUBLE, seam: DOUBLE, reused: BOOLEAN,"
     " seed: BIGINT, width: INT, height: INT, image: BINARY, status: STRING, error: STRING>"
@@ -117,6 +121,12 @@ TABLES: dict[str, Table] = {
             f"record_id STRING NOT NULL, texts ARRAY<{TEXT}>",
         ),
         _table(
+            "text_variants",
+            "Negatives and rewrites of an image's texts: its captions (subset 0) and dual texts",
+            ("record_id",),
+            f"record_id STRING NOT NULL, variants ARRAY<{VARIANT}> COMMENT 'of each text and kind some, or one reason'",
+        ),
+        _table(
             "dual_images",
             "An image with a subset of its components removed; subset 0 is the original through the same encoder",
             ("record_id", "subset"),
@@ -148,6 +158,7 @@ TABLES: dict[str, Table] = {
     names INT COMMENT 'C: components the source caption names',
     mentions INT COMMENT 'M: named by this text', may_mention INT COMMENT 'U',
     clip_true DOUBLE, clip_original DOUBLE, clip_drop DOUBLE, clip_image DOUBLE, residual DOUBLE, intruder DOUBLE,
+    survivor DOUBLE COMMENT 'lowest score of a component that should still be there; null where there is none',
     edited_fraction DOUBLE, seam DOUBLE, text_ok BOOLEAN, text_agreement DOUBLE, judge DOUBLE,
     keep BOOLEAN, reject_reasons ARRAY<STRING>, policy STRING COMMENT 'the policy that keep was decided under'""",
         ),

@@ -55,17 +55,22 @@ def _pairs(batch: Batch) -> "DataFrame":
     captions = (
         families.join(images, on="record_id", how="inner")
         .join(rewritten, on="record_id", how="inner")
-        .select("record_id", F.expr(USABLE))
+        .select("record_id", F.expr("transform(components, c -> c.label) AS labels"), F.expr(USABLE))
     )
-    duals = batch.rows.select("ingest_batch", "record_id", "subset", "residual", "intruder")
+    duals = batch.rows.select("ingest_batch", "record_id", "subset", "residual", "intruder", "detections")
     return (
         duals.join(facts, on=["record_id", "subset"], how="inner")
         .join(captions, on="record_id", how="inner")
+        .withColumn("survivor", F.expr(SURVIVOR))
         .withColumn("text_subset", F.expr("names & subset"))
         .withColumn("text", F.expr(TEXT))
         .select(*COLUMNS, *[F.expr(column) for column in DERIVED])
     )
 
+
+# The second look at what should still be there. What it does not see at all scores 0; where nothing looked, residual is null.
+SURVIVOR = """CASE WHEN residual IS NOT NULL THEN array_min(transform(array_except(labels, removed), l -> coalesce(
+    array_max(transform(filter(detections, d -> d.label = l), d -> d.score)), 0D))) END"""
 
 # One row a usable caption: its own words, what it names, and its rewritten texts.
 USABLE = """inline(filter(transform(captions, (c, i) -> struct(
@@ -83,7 +88,7 @@ TEXT = """CASE
 
 COLUMNS = (
     "ingest_batch", "record_id", "subset", "caption_id", "text_subset", "removed", "residual", "intruder",
-    "edited_fraction", "seam", "original", "caption_status", "names",
+    "survivor", "edited_fraction", "seam", "original", "caption_status", "names",
 )  # fmt: skip
 DERIVED = (
     "text.caption AS caption",

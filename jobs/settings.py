@@ -92,8 +92,8 @@ class Plan(_Node):
 class Inpainter(_Node):
     """The model that fills removed components."""
 
-    kind: Literal["opencv", "diffusers"] = Field("opencv", description="model family")
-    weights: str = Field("", description="diffusers: pipeline folder or hub name")
+    kind: Literal["opencv", "diffusers", "torchscript"] = Field("opencv", description="model family")
+    weights: str = Field("", description="diffusers: pipeline folder or hub name; torchscript: a file with LaMa's call")
     method: Literal["telea", "ns"] = Field("ns", description="opencv: the algorithm")
     radius: float = Field(5.0, gt=0, description="opencv: neighbourhood in pixels")
     dilate: float = Field(0.012, ge=0, description="mask dilation, as a share of the image's longer side")
@@ -104,7 +104,11 @@ class Inpainter(_Node):
     negative_prompt: str = Field("object, person, animal, text", description="diffusers: what not to paint")
     steps: int = Field(30, ge=1, description="diffusers: denoising steps")
     guidance: float = Field(7.5, ge=0, description="diffusers: guidance scale")
-    size: int = Field(512, ge=8, description="diffusers: side of the crop given to the model, in pixels")
+    size: int = Field(
+        512,
+        ge=8,
+        description="side in pixels; diffusers: of the crop given to the model; torchscript: larger crops are scaled down",
+    )
     batch_size: int = Field(4, ge=1, description="diffusers: crops in one forward pass", **NO_ROWS)
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="diffusers: weights")
     seed: int = Field(0, ge=0, description="mixed into every seed")
@@ -121,6 +125,20 @@ class Judge(_Node):
 
     text: LanguageModel | None = Field(None, description="reads (dual text, removed, kept) and says yes or no")
     image_text: str = Field("", description="folder or hub name of a BLIP image-text matching model; empty: none")
+
+
+class Variants(_Node):
+    """Negatives and rewrites of texts, made only where the stage is asked for: ``dualset run --stages variants``."""
+
+    kinds: tuple[
+        Literal["swap", "replace_noun", "replace_adjective", "replace_relation", "paraphrase", "rewrite", "llm_replace"], ...
+    ] = Field(
+        ("swap", "replace_noun", "replace_adjective", "replace_relation", "paraphrase", "rewrite"),
+        description="made of every text; llm_replace needs a model, rewrite takes one where there is one",
+    )
+    each: int = Field(2, ge=1, description="variants of each kind for a text at most")
+    model: LanguageModel | None = Field(None, description="makes llm_replace and rewrite, checked by rules; null: rules alone")
+    seed: int = Field(0, ge=0, description="of the choice among variants")
 
 
 class Embedder(_Node):
@@ -144,6 +162,7 @@ class Policy(_Node):
 
     max_residual: float | None = Field(0.35, description="highest score of a removed class left in the dual image")
     max_intruder: float | None = Field(0.6, description="highest score of a class that was not there before")
+    min_survivor: float | None = Field(None, description="lowest score of a component that should still be there")
     max_seam: float | None = Field(None, description="highest gradient mismatch along the mask's border")
     max_edited_fraction: float | None = Field(0.6, description="largest share of pixels edited")
     min_clip_true: float | None = Field(None, description="lowest similarity of dual image and dual text")
@@ -194,6 +213,7 @@ class Settings(_Node):
     plan: Plan = Plan()
     rewriter: Rewriter = Rewriter()
     judge: Judge = Judge()
+    variants: Variants = Variants()
     inpainter: Inpainter = Inpainter()
     codec: Codec = Codec()
     embedder: Embedder = Embedder()

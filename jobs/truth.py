@@ -9,7 +9,10 @@ In this order: *contradictory* if ``M & R``; *unknown* if ``U & R``; *exact* if 
 """
 
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Relation(IntEnum):
@@ -45,6 +48,15 @@ def relation(removed: Any, named: Any, mentions: Any, may_mention: Any) -> Any:
     conditions = [(m & r) != 0, (u & r) != 0, m == (c & ~r)]
     choices = [Relation.CONTRADICTORY, Relation.UNKNOWN, Relation.EXACT]
     return np.select(conditions, choices, default=Relation.ENTAILED).astype(np.int8)
+
+
+def relation_tensor(removed: "Tensor", named: "Tensor", mentions: "Tensor", may_mention: "Tensor") -> "Tensor":
+    """The same relation of integer tensors that broadcast against each other: int8 ``Relation`` values, on their device."""
+    import torch
+
+    found = torch.where(mentions == (named & ~removed), int(Relation.EXACT), int(Relation.ENTAILED))
+    found = torch.where((may_mention & removed) != 0, int(Relation.UNKNOWN), found)
+    return torch.where((mentions & removed) != 0, int(Relation.CONTRADICTORY), found).to(torch.int8)
 
 
 def relation_sql(removed: str, named: str, mentions: str, may_mention: str) -> str:

@@ -46,7 +46,7 @@ def example_page(pairs: int = 3) -> Page:
     outlined = [{"masks": [block(0, 20)]}, {"masks": [block(30, 60)]}]
     made = {subset: draw_small(picture(seed=subset), 256, outlined if subset == 0 else []) for subset in range(4)}
     pictures = {("r", subset): Picture(**{**one, "outlines": one["outlines"] or []}) for subset, one in made.items()}
-    measured = dict.fromkeys(("intruder", "edited_fraction", "seam", "clip_true", "clip_drop", "clip_image", "judge"))
+    measured = dict.fromkeys(("intruder", "survivor", "edited_fraction", "seam", "clip_true", "clip_drop", "clip_image", "judge"))
     rows = [
         facts(subset=1 + place % 3, caption=str(place), kept=place != 1)
         | {"original": f"A dog. {MARKUP}", "caption": f"{MARKUP} {place}", "labels": ["dog", "<b>cat</b>"], "source_key": "1.jpg"}

@@ -10,14 +10,17 @@ from jobs.schemas import TABLES
 
 # Timings, ids of runs and of checkpoints, the device, and texts of errors (which name paths and processes).
 INCIDENTAL = {"run_id", "generation", "seconds", "wall_seconds", "write_seconds", "started_at", "device", "error", "settings"}
+ON_DEMAND = ("withdrawn", "reviews", "text_variants")
 TOLERANCE = 1e-4
 KEYS = {"runs": ("stage", "batch_id")}
 
 
 def differences(spark: SparkSession, one: str, other: str, tables: tuple[str, ...] = ()) -> list[str]:
-    """What differs between the tables of two roots, a line each; empty when they are the same. What people add is left out."""
+    """What differs between the tables of two roots, a line each; empty when they are the same. What people add is left out, and
+    what is made on demand.
+    """
     found = []
-    for name in tables or tuple(name for name in TABLES if name not in ("withdrawn", "reviews")):
+    for name in tables or tuple(name for name in TABLES if name not in ON_DEMAND):
         left, right = (read(spark, root, name) for root in (one, other))
         found += [f"{name}{key}: only in {one}" for key in sorted(left.keys() - right.keys())]
         found += [f"{name}{key}: only in {other}" for key in sorted(right.keys() - left.keys())]

@@ -223,7 +223,11 @@ def test_seam_tells_a_hard_edge_from_none() -> None:
     hard = seam(pasted, mask, 2.0)
     assert untouched is not None
     assert hard is not None
-    assert abs(untouched) < 0.15 < 0.3 < hard
+    assert abs(untouched) < 0.1 < 0.25 < hard
+    tinted = rgb.astype(np.int16)
+    tinted[mask] += np.array([90, -60, 60], np.int16)  # the luma stays as it is
+    tint = seam(np.clip(tinted, 0, 255).astype(np.uint8), mask, 2.0)
+    assert tint is not None and tint > 0.15
     assert seam(rgb, np.ones_like(mask), 2.0) is None
 
 

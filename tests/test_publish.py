@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from jobs import publish as job
 from jobs.settings import Settings, load_settings
 from jobs.stream import StageError
 from jobs.tables import Store, schema
-from training.snapshot import Manifest, SnapshotError, families, read_manifest
+from training.families import families
+from training.snapshot import Manifest, SnapshotError, read_manifest
 
 SETTINGS = load_settings("photos", ["publish.shards=2", "publish.wave_batches=1"])
 
@@ -40,8 +42,13 @@ def family(record: str, labels: list[str], captions: dict[str, int], batch: str 
         for i, (text, names) in ids.items()
         for gone in duals
     ]
+    found = [{"label": name, "score": 0.9} for name in labels] + [
+        {"label": "zebra", "score": 0.2},
+        {"label": "ant", "score": 0.1},
+    ]
     return {
         "images": [{**key, "captions": written, "image": b"source"}],
+        "instances": [{**key, "instances": found}],
         "families": [{**key, "n": len(labels), "components": [{"label": name} for name in labels], "captions": named}],
         "dual_images": [{**key, "subset": gone, "image": png(gone)} for gone in duals],
         "scores": scores,
@@ -102,6 +109,8 @@ def test_a_row_is_a_whole_family(published: Manifest, reader: str) -> None:
     assert found["a"]["subsets"] == [0, 1]
     assert found["a"]["images"] == [png(0), png(1)]
     assert found["a"]["text"] == ["a dog on grass", "a dog on grass -1"]
+    assert found["a"]["detected"] == ["dog", "zebra"], "the ant is below what removal would take"
+    assert found["a"]["variant_text"] == [], "nobody made any"
     assert (found["a"]["text_named"], found["a"]["text_mentions"]) == ([1, 1], [1, 0])
     assert found["b"]["subsets"] == [0, 1, 2], "subset 3 is refused, subset 2 is the second attempt's"
     assert found["b"]["images"] == [png(0), png(1), png(2)]
@@ -130,8 +139,14 @@ def test_the_manifest_counts(published: Manifest, store: Store) -> None:
     lattice = {(row.n, row.removed): (row.made, row.kept) for row in published.lattice}
     assert lattice == {(0, 0): (2, 1), (1, 0): (2, 2), (1, 1): (2, 2), (2, 0): (1, 1), (2, 1): (2, 2), (2, 2): (1, 0)}
     assert published.tables["scores"].version == 1
+    assert published.vocabulary == ["cat", "cup", "dog", "zebra"]
     assert "residual" in published.policy
     assert "spark" not in published.settings
+
+
+def test_what_filtering_left_of_the_lattices_is_said(published: Manifest) -> None:
+    lattice = {(row.n, row.removed): Counter(made=row.made, kept=row.kept) for row in published.lattice}
+    assert job.balance(lattice)[-1] == "  families of 2: 1 of 1, 2 of 2, 0 of 1 images with 0 to 2 removed"
 
 
 def test_shards_are_parts_of_equal_size(published: Manifest) -> None:
@@ -166,10 +181,16 @@ def test_a_deleted_file_is_an_error(copied: Path, reader: Any) -> None:
 
 
 def test_a_reader_that_loses_a_family_is_found_out(published: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training import snapshot
+    from training import families as module
 
-    whole = snapshot._petastorm
-    monkeypatch.setattr(snapshot, "_petastorm", lambda *given: (one for one in whole(*given) if one["record_id"] != "c"))
+    whole = module._petastorm
+
+    def lossy(*given: Any) -> Iterator[list[dict[str, Any]]]:
+        for group in whole(*given):
+            if left := [one for one in group if one["record_id"] != "c"]:
+                yield left
+
+    monkeypatch.setattr(module, "_petastorm", lossy)
     with pytest.raises(SnapshotError, match=r"families 3 instead of 4.* 1 families missing \(c\)"):
         list(families(published, "petastorm"))
 
@@ -220,6 +241,44 @@ def test_withdrawn_records_and_the_current_policy(published: Manifest, store: St
     assert sorted(len(by_id(later, shard=shard, shards=2)) for shard in range(2)) == [1, 2], "equal but for one family"
     assert found["b"]["subsets"] == [0, 1, 2, 3], "nothing rejects subset 3 now"
     assert sorted(by_id(published)) == ["a", "b", "c", "d"], "a snapshot is never changed"
+
+
+def test_variants_follow_their_texts(store: Store) -> None:
+    rows = [
+        ("b", "b0", 0, "swap", "a cat and a dog"),
+        ("b", "b0", 2, "rewrite", "b0 without the cat, said otherwise"),
+        ("b", "b1", 2, "swap", "of a text that b1 has not: it names no cat"),
+        ("b", "b0", 3, "swap", "of a text that the policy refuses"),
+        ("c", "c1", 0, "rewrite", "the tap"),
+    ]
+    store.create("text_variants")
+    made: dict[str, list[dict[str, Any]]] = {}
+    for record, caption, subset, kind, text in rows:
+        one = {"caption_id": caption, "subset": subset, "kind": kind, "text": text, "status": "ok"}
+        facts = {"mentions": 1, "may_mention": 2, "names": ["dog", "emu"]}
+        made.setdefault(record, []).append(one | facts)
+    made["c"].append({"caption_id": "c0", "subset": 0, "kind": "swap", "status": "no_candidate"})
+    batches = {"b": "00000001", "c": "00000000"}
+    table = [
+        {"ingest_batch": batches[record], "record_id": record, "attempt": 0, "status": "ok", "variants": variants}
+        for record, variants in made.items()
+    ]
+    store.append(store.spark.createDataFrame(table, schema(store.spark, "text_variants")), "text_variants")
+    manifest, new = job.publish(store, SETTINGS)
+    assert new
+    assert "emu" in manifest.vocabulary
+    for reader in ("pyarrow", "petastorm"):
+        found = by_id(manifest, reader)
+        b = found["b"]
+        sources = [b["text"][place] for place in b["variant_of"]]
+        assert sorted(zip(sources, b["variant_kind"], b["variant_text"], strict=True)) == [
+            ("a dog and a cat", "swap", "a cat and a dog"),
+            ("a dog and a cat -2", "rewrite", "b0 without the cat, said otherwise"),
+        ]
+        assert (b["variant_mentions"], b["variant_may_mention"]) == ([1, 1], [2, 2])
+        assert b["variant_names"] == ["dog|emu"] * 2
+        assert [found["c"]["text"][place] for place in found["c"]["variant_of"]] == ["a tap"]
+        assert found["a"]["variant_text"] == []
 
 
 def test_more_shards_than_families(store: Store) -> None:

@@ -21,6 +21,8 @@ from scenes.seeds import check
 from udfs import images
 from udfs.masks import to_rle
 from udfs.role import Row
+from udfs.segmenter import Segmenter
+from udfs.weights import locate
 
 OBJECTS = load("objects")
 
@@ -167,3 +169,15 @@ def test_training_starts_from_nothing_and_calls_nobody(tmp_path: Path, monkeypat
     [row] = role([{"image": images.encode(render(scene), Codec(format="png")), "annotations": None}])
     assert isinstance(row, dict), row
     assert {found["label"] for found in row["instances"]} <= set(OBJECTS.known)
+
+
+def test_the_weights_that_come_with_the_project() -> None:
+    chosen = {"weights": locate("embedded:segmenter_objects.pt"), "image_size": 128}
+    role = Segmenter(validate_settings({"segmenter": chosen}), "cpu")
+    things, claims = look(role, (layout.sample("objects", "test", 150, index, 128) for index in range(40)))
+    clear = [thing for thing in things if GROUPS["  clear"](thing)]
+    assert len(clear) > 25
+    assert np.mean([thing.score >= 0.15 for thing in clear]) > 0.95
+    assert np.mean([thing.iou for thing in clear]) > 0.8
+    sure = [claim.right for claim in claims if claim.score >= 0.5]
+    assert np.mean(sure) > 0.85

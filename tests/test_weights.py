@@ -18,6 +18,7 @@ def test_the_version_follows_the_contents_not_the_place(tmp_path: Path) -> None:
     one, same, other = (version_of(str(tmp_path / folder)) for folder in "abc")
     assert one == same != other
     assert version_of("org/one") != version_of("org/two")
+    assert version_of("org/one", "") == version_of("org/one"), "and not the working folder's"
 
 
 def test_safetensors_and_torch_files_give_the_same_state(tmp_path: Path) -> None:

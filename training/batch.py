@@ -26,8 +26,8 @@ class TextKind(IntEnum):
 class Facts:
     """Of I images and T texts, T >= I; all tensors of one device.
 
-    Families are known by a number made of the record id, the same in every process. Bits are over the components of the image's or
-    the text's own family, and mean nothing across families; labels, over the V labels of the whole snapshot, do.
+    Families are known by a number made of the record id, the same in every process. Bits are over the components of the image's
+    or the text's own family, and mean nothing across families; labels, over the V labels of the whole snapshot, do.
     """
 
     image_family: "Tensor"  # int64 [I]
@@ -64,7 +64,8 @@ class Needs:
     """What a method asks of the reader. All methods see equally many images a step.
 
     Args:
-        members: k, images of one family in a batch; whole families if it exceeds their size.
+        members: k, images of one family in a batch; whole families if it exceeds their size. A mixture is given as
+            (k, share of the families).
         duals: whether members may be dual images, or the original alone.
         own: which text an image gets: one that is exact for it ("dual"), or always an original caption ("original"), though it
             may be false of a dual image.
@@ -75,7 +76,7 @@ class Needs:
         placebo: share of originals that come with an object-free region inpainted, text unchanged.
     """
 
-    members: int = 1
+    members: int | tuple[tuple[int, float], ...] = 1
     duals: bool = False
     own: str = "dual"
     rewrites: str = ""

@@ -1,26 +1,18 @@
-"""Reading a published snapshot: whole families, counted against the manifest, so that a reader that loses rows is found out.
+"""A published snapshot: its columns and its manifest.
 
 A snapshot is a folder of Parquet files and, written last, ``manifest.json``. A row is a family: everything that training needs of
-one record. ``jobs.publish`` writes it; this module defines its columns and its manifest.
+one record. ``jobs.publish`` writes it, ``training.families`` reads and counts it.
 """
 
 import hashlib
-import zlib
-from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Family = dict[str, Any]
-Reader = Literal["petastorm", "pyarrow"]
-
-# Parallel arrays, not arrays of structs, which Petastorm does not read: ``subsets`` with ``images``, and the five of the texts.
+# Parallel arrays, not arrays of structs, which Petastorm does not read: ``subsets`` with ``images``, the five of the texts, and
+# the six of the variants, of whose ``variant_names`` each is all labels that one surely names, joined by ``JOINT``. ``detected``
+# are the labels of which the detector saw anything that removal would have taken.
 COLUMNS = {
     "record_id": "STRING",
     "shard": "INT",
@@ -33,9 +25,17 @@ COLUMNS = {
     "text_named": "ARRAY<INT>",
     "text_mentions": "ARRAY<INT>",
     "text_may_mention": "ARRAY<INT>",
+    "detected": "ARRAY<STRING>",
+    "variant_text": "ARRAY<STRING>",
+    "variant_of": "ARRAY<INT>",
+    "variant_kind": "ARRAY<STRING>",
+    "variant_mentions": "ARRAY<INT>",
+    "variant_may_mention": "ARRAY<INT>",
+    "variant_names": "ARRAY<STRING>",
 }
 LISTS = tuple(name for name, kind in COLUMNS.items() if kind.startswith("ARRAY"))
 NUMBERS = tuple(name for name in LISTS if COLUMNS[name] == "ARRAY<INT>")
+JOINT = "|"
 SCHEMA_HASH = hashlib.sha256(str(COLUMNS).encode()).hexdigest()[:16]
 MANIFEST = "manifest.json"
 
@@ -114,6 +114,9 @@ class Manifest(_Node):
     seed: int
     files: list[SnapshotFile]
     totals: Totals
+    vocabulary: list[str] = Field(
+        description="all labels of components, detections and variants, sorted; facts count their places"
+    )
     lattice: list[LatticeRow]
     policy: str
     settings: dict[str, Any]
@@ -157,153 +160,3 @@ def read_manifest(path: str) -> Manifest:
     local = "file" in files.protocol
     folder = name if local else files.unstrip_protocol(name)
     return manifest.model_copy(update={"folder": folder.rpartition("/")[0]})
-
-
-def families(
-    manifest: Manifest,
-    reader: Reader = "petastorm",
-    *,
-    shard: int = 0,
-    shards: int = 1,
-    workers: int = 2,
-) -> Iterator[Family]:
-    """Every family of one part of a snapshot, once; the order is the files' with ``pyarrow``, any with ``petastorm``.
-
-    Yields:
-        record_id str; shard, n int; labels list[str] of n; subsets int32 [K] ascending; images list[bytes] of K, encoded;
-        caption_id, text list[str] of T; text_named (C), text_mentions (M), text_may_mention (U) int32 [T] bit masks over labels.
-
-    Raises:
-        SnapshotError: a file is missing or of another size (before the first family), or what was read differs from the
-            manifest (after the last).
-    """
-    files = manifest.part(shard, shards)
-    _check_files(manifest, files)
-    counted = _Counted()
-    read = {"petastorm": _petastorm, "pyarrow": _pyarrow}[reader]
-    for family in read([manifest.url(file) for file in files], workers):
-        counted.add(family)
-        yield family
-    counted.compare(manifest, files)
-
-
-@dataclass
-class _Counted:
-    families: int = 0
-    images: int = 0
-    texts: int = 0
-    ids_crc: int = 0
-    seen: "array[int]" = field(default_factory=lambda: array("q"))  # hashes, not ids: 10 million are 80 MB, not 1 GB
-
-    def add(self, family: Family) -> None:
-        if len(family["images"]) != len(family["subsets"]) or len({len(family[name]) for name in LISTS if "text" in name}) != 1:
-            raise SnapshotError(f"family {family['record_id']}: arrays that belong together differ in length")
-        self.families += 1
-        self.images += len(family["images"])
-        self.texts += len(family["text"])
-        self.ids_crc += zlib.crc32(family["record_id"].encode())
-        self.seen.append(hash(family["record_id"]))
-
-    def compare(self, manifest: Manifest, files: Sequence[SnapshotFile]) -> None:
-        names = ("families", "images", "texts", "ids_crc")
-        wrong = [
-            f"{name} {found} instead of {expected}"
-            for name in names
-            if (found := getattr(self, name)) != (expected := sum(getattr(file, name) for file in files))
-        ]
-        if not wrong:
-            return
-        # Only now are the ids read again, in the simplest way there is.
-        seen = set(self.seen)
-        missing = [key for key in _record_ids([manifest.url(file) for file in files]) if hash(key) not in seen]
-        again = len(self.seen) - len(seen)
-        raise SnapshotError(
-            f"snapshot {manifest.id}: read {', '.join(wrong)}; {len(missing)} families missing"
-            f" ({', '.join(missing[:10])}), {again} read twice"
-        )
-
-
-def _check_files(manifest: Manifest, files: Sequence[SnapshotFile]) -> None:
-    import fsspec
-
-    for file in files:
-        system, name = fsspec.core.url_to_fs(manifest.url(file))
-        try:
-            size = system.size(name)
-        except FileNotFoundError:
-            lost = f"{file.path} is missing, and with it {file.families} families"
-            raise SnapshotError(f"snapshot {manifest.id}: {lost}") from None
-        if size != file.bytes:
-            raise SnapshotError(f"snapshot {manifest.id}: {file.path} has {size} bytes instead of {file.bytes}")
-
-
-def _pyarrow(urls: Sequence[str], workers: int) -> Iterator[Family]:  # noqa: ARG001 - one thread is enough to compare with
-    import fsspec
-    import pyarrow.parquet as pq
-
-    for url in urls:
-        with fsspec.open(url) as handle:
-            file = pq.ParquetFile(handle)
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, columns=list(COLUMNS))
-                yield from (_typed(row) for row in rows.to_pylist())
-
-
-def _record_ids(urls: Sequence[str]) -> Iterator[str]:
-    import fsspec
-    import pyarrow.parquet as pq
-
-    for url in urls:
-        with fsspec.open(url) as handle:
-            yield from pq.read_table(handle, columns=["record_id"]).column(0).to_pylist()
-
-
-def _petastorm(urls: Sequence[str], workers: int) -> Iterator[Family]:
-    import warnings
-
-    # It is built on pyarrow's old data set, and says so at every call; the newest pyarrow it runs on is pinned for it.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
-    from petastorm import make_batch_reader
-    from petastorm.transform import TransformSpec
-
-    # A list of files, never a folder: in a folder it would unpickle what lies in _common_metadata.
-    with make_batch_reader(
-        list(urls),
-        reader_pool_type="thread",
-        workers_count=workers,
-        results_queue_size=2 * workers,
-        num_epochs=1,
-        shuffle_row_groups=False,
-        transform_spec=TransformSpec(_padded),
-    ) as batches:
-        for batch in batches:
-            columns = batch._asdict()
-            for i in range(len(columns["record_id"])):
-                yield _unpadded({name: columns[name][i] for name in COLUMNS})
-
-
-def _padded(rows: "pd.DataFrame") -> "pd.DataFrame":
-    """A row group whose lists are all as long as its longest: Petastorm makes a matrix of each list column."""
-    import numpy as np
-
-    for name in LISTS:
-        longest = max(map(len, rows[name]), default=0)
-        filler = -1 if name in NUMBERS else None
-        padded = [np.concatenate([values, np.full(longest - len(values), filler)]) for values in rows[name]]
-        rows[name] = [values.astype(np.int32 if name in NUMBERS else object) for values in padded]
-    return rows
-
-
-def _unpadded(row: Family) -> Family:
-    images, texts = int((row["subsets"] >= 0).sum()), int((row["text_named"] >= 0).sum())
-    lengths = dict.fromkeys(LISTS, texts) | {"labels": int(row["n"]), "subsets": images, "images": images}
-    return _typed({name: row[name][: lengths[name]] if name in LISTS else row[name] for name in COLUMNS})
-
-
-def _typed(row: Family) -> Family:
-    import numpy as np
-
-    plain: Family = {"record_id": str(row["record_id"]), "shard": int(row["shard"]), "n": int(row["n"])}
-    for name in LISTS:
-        plain[name] = np.asarray(row[name], dtype=np.int32) if name in NUMBERS else list(cast("Sequence[Any]", row[name]))
-    return {name: plain[name] for name in COLUMNS}

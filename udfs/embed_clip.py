@@ -39,9 +39,9 @@ class ClipModel:
         elif not checkpoint:
             raise ValueError("embedder.checkpoint is empty: random weights would make columns of noise")
         elif Path(name).is_file():
-            name, options = _register(Path(name))
+            name, options = register(Path(name))
         else:
-            _check_activation(name, checkpoint)
+            check_activation(name, checkpoint)
         self.model, _, self.preprocess = open_clip.create_model_and_transforms(
             name, pretrained=checkpoint or None, device=device, **options
         )
@@ -120,7 +120,8 @@ def load_clip(settings: Embedder, device: str) -> ClipModel:
     return model
 
 
-def _check_activation(name: str, checkpoint: str) -> None:
+def check_activation(name: str, checkpoint: str) -> None:
+    """Raise ValueError if a checkpoint is known to have been trained with the other activation than the model of this name."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -136,7 +137,7 @@ def _check_activation(name: str, checkpoint: str) -> None:
         raise ValueError(f"{checkpoint!r} was trained with the other activation: set embedder.model={other}")
 
 
-def _register(config_file: Path) -> tuple[str, dict[str, Any]]:
+def register(config_file: Path) -> tuple[str, dict[str, Any]]:
     """Make a config file known to open_clip under a name of its own; return it and options for the model."""
     import open_clip
 

@@ -79,10 +79,10 @@ class Inpainter:
     so for OpenCV (holes far apart, filled at one scale), not at all for diffusion, whose noise differs by call.
     """
 
-    def __init__(self, settings: Settings, device: str) -> None:
-        """Load the backend on ``device``."""
+    def __init__(self, settings: Settings, device: str, backend: Backend | None = None) -> None:
+        """Load the backend on ``device``, or take one that is no kind of the settings, to compare it."""
         self._settings = settings
-        self._backend = _load(settings, device)
+        self._backend = backend or _load(settings, device)
         self.name = self._backend.name
         self.version = self._backend.version
 
@@ -198,10 +198,10 @@ class Inpainter:
 def seam(rgb: Rgb, mask: Mask, soft_border: float) -> float | None:
     """How visible the border of an edit is, in (-1, 1); None if the mask has no border.
 
-    With a = mean slope of the luma across the border (along its normal) on the pixels where the blend
-    happens, and b = the same on a band of about equal width just outside: (a - b) / (a + b + 1), slopes in
-    grey levels (0 to 255) a pixel. Around 0 the border is like its surroundings, towards 1 there is a hard
-    edge all along it, below 0 it is smoother than they are.
+    With a = mean slope across the border (along its normal) on the pixels where the blend happens, and b =
+    the same on a band of about equal width just outside: (a - b) / (a + b + 1), slopes in levels (0 to 255) a
+    pixel of the steepest colour channel, as a tint may leave the luma as it is. Around 0 the border is like
+    its surroundings, towards 1 there is a hard edge all along it, below 0 it is smoother than they are.
     """
     if not mask.any() or mask.all():
         return None
@@ -210,10 +210,11 @@ def seam(rgb: Rgb, mask: Mask, soft_border: float) -> float | None:
     inside = lattice.cut(mask, box)
     depth, away = masks.depth(inside), masks.depth(~inside)
     signed = cv2.GaussianBlur(depth - away, (0, 0), 1.0)
-    luma = cv2.cvtColor(np.ascontiguousarray(lattice.cut(rgb, box)), cv2.COLOR_RGB2GRAY)
-    slopes = [cv2.Sobel(luma, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
+    colours = np.ascontiguousarray(lattice.cut(rgb, box))
+    slopes = [cv2.Sobel(colours, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
     normal = [cv2.Sobel(signed, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
-    across = np.abs(slopes[0] * normal[0] + slopes[1] * normal[1]) / (np.hypot(*normal) + 1e-6)
+    along = slopes[0] * normal[0][..., None] + slopes[1] * normal[1][..., None]
+    across = np.abs(along).max(axis=2) / (np.hypot(*normal) + 1e-6)
     on = (away <= 1.0) & (depth <= width)
     near = (away > 2.0) & (away <= 3.0 + width)
     if not near.any():
@@ -227,6 +228,10 @@ def _load(settings: Settings, device: str) -> Backend:
         from udfs.inpaint_diffusers import Diffusers
 
         return Diffusers(settings.inpainter, device)
+    if settings.inpainter.kind == "torchscript":
+        from udfs.inpaint_torchscript import TorchScript
+
+        return TorchScript(settings.inpainter, device)
     from udfs.inpaint_opencv import OpenCv
 
     return OpenCv(settings.inpainter)

@@ -1,6 +1,7 @@
 """Filling holes with any inpainting pipeline of diffusers: Stable Diffusion, SDXL, Flux, Kandinsky, ...
 
-Weights are a local folder or a hub name, safetensors only; code that a repository may carry is never run.
+Weights are a local folder or a hub name, safetensors only; code that a repository may carry is never run. Our own small pipeline
+(``udfs.pixel_pipeline``) is known by its name.
 """
 
 import inspect
@@ -15,6 +16,7 @@ import numpy as np
 from jobs.settings import Inpainter
 from udfs.images import Rgb
 from udfs.lattice import Hole
+from udfs.masks import Mask
 from udfs.weights import version_of
 
 
@@ -31,6 +33,8 @@ class Diffusers:
         import torch
         from diffusers import AutoPipelineForInpainting, DiffusionPipeline
 
+        from udfs.pixel_pipeline import PixelInpaintPipeline
+
         if not settings.weights:
             raise ValueError("inpainter.weights: the diffusers inpainter needs a folder or a hub name")
         folder = Path(settings.weights)
@@ -41,9 +45,9 @@ class Diffusers:
         # these prompts.
         unchecked: dict[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
         options = {name: value for name, value in unchecked.items() if name in index}
-        pipeline = AutoPipelineForInpainting.from_pretrained(
-            str(folder), dtype=getattr(torch, settings.dtype), use_safetensors=True, **options
-        )
+        ours = index["_class_name"] == PixelInpaintPipeline.__name__
+        kind: Any = PixelInpaintPipeline if ours else AutoPipelineForInpainting
+        pipeline = kind.from_pretrained(str(folder), dtype=getattr(torch, settings.dtype), use_safetensors=True, **options)
         multiple = int(getattr(pipeline, "vae_scale_factor", 8))
         if settings.size % multiple:
             raise ValueError(f"inpainter.size: {settings.size} is no multiple of {multiple}, as this model needs")
@@ -66,8 +70,8 @@ class Diffusers:
         possible = {
             "prompt": [self._settings.prompt] * count,
             "negative_prompt": [self._settings.negative_prompt] * count,
-            "image": [Image.fromarray(_square(hole.rgb, side)) for hole in holes],
-            "mask_image": [Image.fromarray(_square_mask(hole, side)) for hole in holes],
+            "image": [Image.fromarray(square(hole.rgb, side)) for hole in holes],
+            "mask_image": [Image.fromarray(square_mask(hole.mask, side)) for hole in holes],
             "height": side,
             "width": side,
             "strength": 1.0,  # from pure noise: nothing of the removed object may steer the fill
@@ -83,23 +87,32 @@ class Diffusers:
         painted = np.asarray(output.images, dtype=np.float32)
         if painted.shape[0] != count or not np.isfinite(painted).all():
             raise ValueError(f"the pipeline returned {painted.shape[0]} images for {count}, or values that are no numbers")
-        return [_unsquare(image, hole) for image, hole in zip(painted, holes, strict=True)]
+        return [unsquare(image, hole) for image, hole in zip(painted, holes, strict=True)]
 
 
-def _square(rgb: Rgb, side: int) -> Rgb:
+def square(rgb: Rgb, side: int) -> Rgb:
+    """A crop as the model is given it, uint8 [side, side, 3]."""
     how = cv2.INTER_AREA if max(rgb.shape[:2]) > side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(np.ascontiguousarray(rgb), (side, side), interpolation=how), dtype=np.uint8)
 
 
-def _square_mask(hole: Hole, side: int) -> Rgb:
-    """255 wherever a hole pixel has a share: a pixel half of the object would show it to the model."""
-    mask = hole.mask.astype(np.float32)
-    how = cv2.INTER_AREA if max(mask.shape) > side else cv2.INTER_LINEAR
-    return np.where(cv2.resize(mask, (side, side), interpolation=how) > 0, 255, 0).astype(np.uint8)
+def square_mask(mask: Mask, side: int) -> Rgb:
+    """Its hole, uint8 [side, side] of 0 and 255."""
+    return np.where(hole_pixels(mask, side, side), 255, 0).astype(np.uint8)
 
 
-def _unsquare(image: np.ndarray, hole: Hole) -> Rgb:
+def hole_pixels(mask: Mask, height: int, width: int) -> Mask:
+    """A hole at another size, bool [height, width].
+
+    True wherever a hole pixel has a share: a pixel half of the object would show it to the model.
+    """
+    how = cv2.INTER_AREA if max(mask.shape) > max(height, width) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(mask.astype(np.float32), (width, height), interpolation=how) > 0)
+
+
+def unsquare(image: np.ndarray, hole: Hole) -> Rgb:
+    """A model's fill, float [h, w, 3] in 0 to 1, at the size of its crop: uint8."""
     height, width = hole.mask.shape
-    how = cv2.INTER_AREA if max(height, width) < image.shape[0] else cv2.INTER_CUBIC
+    how = cv2.INTER_AREA if max(height, width) < max(image.shape[:2]) else cv2.INTER_CUBIC
     scaled = cv2.resize(image, (width, height), interpolation=how)
     return np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)

@@ -20,7 +20,8 @@ from udfs.caption_words import WORD, Match, Parse
 from udfs.mentions import Mention, parse_caption
 from udfs.vocabulary import ANY, vocabulary
 
-VERSION = 2  # of the rules; the words have a digest of their own
+VERSION = 3  # of the rules; the words have a digest of their own
+PORTIONS = frozenset({"pieces", "items", "kinds", "types", "sorts"})  # each may be of another class
 MOST = 50  # a larger number is an estimate, and no detector counts that far
 
 
@@ -133,7 +134,8 @@ def _breaks(parse: Parse, i: int) -> bool:
     if text == "all":
         return after not in known["harmless_after_all"] and before not in ("at", "and")
     if text == "just":
-        return bool(_number(after)) or after in ("a", "an", "the")
+        opens = i == 0 and any(match.start <= 1 for match in parse.matches)  # "just bananas", and not "a dog just outside"
+        return opens or bool(_number(after)) or after in ("a", "an", "the", "some")
     if text == "than":
         return before not in ("more", "less", "rather", "other")
     if text == "of":
@@ -143,11 +145,14 @@ def _breaks(parse: Parse, i: int) -> bool:
 
 
 def _counts_a_group(parse: Parse, match: Match) -> bool:
-    """A number over a word that may name several classes: "three animals"."""
+    """A number over a word that may name several classes: "three animals", "two pieces of fruit"."""
     spans = len(match.readings) > 2 or ANY in match.readings
-    if not spans or any(match.readings.values()) or not match.term.plural:
+    before = [word.text for word in parse.words[max(0, match.first - 2) : match.first]]
+    portions = len(before) == 2 and before[0] in PORTIONS and before[1] == "of"
+    if not spans or any(match.readings.values()) or not (match.term.plural or portions):
         return False
-    near = (word.text for word in parse.words[max(0, match.start - 1) : match.first])
+    start = min(match.start, match.first - 2) if portions else match.start
+    near = (word.text for word in parse.words[max(0, start - 1) : match.first])
     return any(_number(text) > 1 and text not in vocabulary()["fuzzy"] for text in near)
 
 

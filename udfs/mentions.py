@@ -76,6 +76,8 @@ def _only_describes(parse: Parse, match: Match) -> bool:
         return True
     if following.text.endswith("ed") and match.last + 2 in parse.owner:
         after = parse.owner[match.last + 2]  # "an orange spotted cat"
+    if following.text in ("left", "right") and match.last + 2 < len(words) and words[match.last + 2].text == "of":
+        return False  # "a navy tie left of a sock"
     return head in known["adjectival"] and ((after is not None and after.term.noun) or loose_noun(following.text))
 
 

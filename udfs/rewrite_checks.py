@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from udfs import rewrite_sense as sense
 from udfs import rewrite_words as words
+from udfs.caption_words import parts_of_speech
 from udfs.lexicon import attached_words, find_mentions, normalise
 from udfs.rewrite_chunks import chunk
 from udfs.rewrite_realise import article
@@ -20,6 +21,7 @@ CODES = (
     "names_removed",
     "lost_kept",
     "names_new",
+    "new_word",
     "leftover_attachment",
     "forbidden_word",
     "bad_list",
@@ -34,6 +36,8 @@ CODES = (
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _DOUBLED = re.compile(r"\b([^\W\d_]+(?: [^\W\d_]+)?) \1\b")
 _ARTICLES = ("a", "an", "the")
+# What any text may take up: articles, "one", the verb to be, joints, and what the rules say in place of other words ("surfer").
+_FREE = frozenset(_ARTICLES) | {"one", "is", "are", "there", "and", "with", "person", "people", "down"}
 _DANGLING = (
     words.PREPOSITIONS - words.PARTICLES - {"inside", "outside", "behind", "above", "below", "underneath", "near", "beneath"}
 )
@@ -71,6 +75,9 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
         # Articles are not counted: "a man, dog and cat" is no longer than "a dog and a cat".
         longer += sum(word in _ARTICLES for word in before) - sum(word in _ARTICLES for word in after)
         failed |= {"too_long"} if longer > 0 else {"repeat"} if longer == 0 else set()
+    said = {form for word in before for form in _forms(word)}
+    if any(_forms(word).isdisjoint(said) for word in after if word not in _FREE):
+        failed.add("new_word")
     trees = _tree(original), _tree(text)
     failed |= _names(original, text, set(removed), set(kept), trees[0])
     failed |= _grammar(original, text, trees)
@@ -78,6 +85,11 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
     if words.FORBIDDEN & set(after):
         failed.add("forbidden_word")
     return [code for code in CODES if code in failed]
+
+
+def _forms(word: str) -> set[str]:
+    """A word and its lemmas: "sits" and "sitting" meet in "sit"."""
+    return {word, *(lemma.lower() for lemmas in parts_of_speech(word).values() for lemma in lemmas)}
 
 
 def _sense(trees: tuple[list[Node], list[Node]], text: list[str], removed: Collection[str]) -> set[str]:

@@ -63,7 +63,7 @@ class Rewriter:
         self._models = list(models)
         self._judge = _text_judge(settings, device)
         self.name = "+".join([*(model.name for model in self._models), _RULES])
-        self.version = "+".join([*(model.version for model in self._models), "2"])  # 2: rules that watch who does what
+        self.version = "+".join([*(model.version for model in self._models), "3"])  # 3: no word that the caption has in no form
 
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """Rewrite a batch.

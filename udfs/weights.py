@@ -43,10 +43,10 @@ def located(settings: "Settings") -> "Settings":
 def version_of(*sources: str) -> str:
     """Return twelve hexadecimal digits of a SHA-256 over the contents of files or folders.
 
-    What is no path here, a hub name or a pretrained tag, counts by its name.
+    What is no path here, a hub name or a pretrained tag, counts by its name; an empty source does not count.
     """
     digest = hashlib.sha256()
-    for source in sources:
+    for source in filter(None, sources):
         path = Path(source)
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in files:

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from jobs.tables import Store
 
 SIDES = (256, 256, 256, 256, 192, 144, 112)  # longer side of a picture in pixels, by n: a family never has more than ~1 MB
-SHOWN = ("residual", "intruder", "edited_fraction", "seam", "clip_true", "clip_drop", "clip_image", "text_agreement", "judge")
+SHOWN = (
+    "residual",
+    "intruder",
+    "survivor",
+    "edited_fraction",
+    "seam",
+    "clip_true",
+    "clip_drop",
+    "clip_image",
+    "text_agreement",
+    "judge",
+)
 PICTURE = "picture BINARY, width INT, height INT, outlines ARRAY<STRING>"
 
 

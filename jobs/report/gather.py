@@ -16,6 +16,7 @@ BINS = 32
 QUALITY = {
     "residual": "highest detector score of a removed class in the dual image",
     "intruder": "highest detector score of a class that was not there before",
+    "survivor": "lowest detector score of a component that should still be there",
     "seam": "gradient mismatch along the mask's border",
     "edited_fraction": "share of the pixels that were edited",
     "clip_true": "similarity of dual image and its text",

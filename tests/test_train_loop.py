@@ -1,0 +1,195 @@
+"""Training runs: the same by one process and by several, the same when killed and resumed, and what they leave behind."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from snapshots import drawn, write
+from train_processes import start, trained
+
+from training.loop import train
+from training.model import WEIGHTS
+from training.options import OptionsError, make_options
+from training.track import read_metrics
+from training.tune import search
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 16, "width": 32, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums of one thread have one order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("training")
+    write(folder / "snapshot", drawn(40, variants=True))
+    (folder / "tiny.json").write_text(json.dumps(TINY))
+    files = {"snapshot": str(folder / "snapshot"), "model": str(folder / "tiny.json"), "output": str(folder / "never")}
+    sizes = {"batch_size": 8, "steps": 6, "warmup": 2, "lr": 1e-3, "held_out": 0.3, "eval_every": 0}
+    return files | sizes | {"device": "cpu", "reader": "pyarrow"}
+
+
+@pytest.fixture(scope="module")
+def two_processes(options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, Any], Any]]:
+    """What two processes over gloo made of each job, in one start."""
+    folder = tmp_path_factory.mktemp("two")
+    ways = [{"zero": 0}, {"zero": 1}, {"zero": 2}, {"zero": 3}, {"zero": 1, "accumulation": 2}]
+    jobs: list[dict[str, Any]] = [{"options": options | {"method": "negclip"} | way} for way in ways]
+    jobs += [{"options": options | {"method": "ce_clip"}}, {"options": options | {"method": "powerset", "zero": 2}}]
+    for zero in range(4):
+        run = {"zero": zero, "output": str(folder / f"zero{zero}"), "method": "ce_clip", "save_every": 3, "eval_every": 3}
+        jobs.append({"resume": True, "options": options | run | {"reader": "petastorm"}})
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    start(2, str(Path(__file__).with_name("train_processes.py")), str(folder / "jobs.json"), str(folder / "results.pt"))
+    return list(zip(jobs, torch.load(folder / "results.pt", weights_only=True), strict=True))
+
+
+def test_zero_and_processes_change_nothing(options: dict[str, Any], two_processes: list[tuple[dict[str, Any], Any]]) -> None:
+    alone = {name: trained({"options": options | {"method": name}}) for name in ("negclip", "ce_clip", "powerset")}
+    for job, (losses, state) in (one for one in two_processes if "resume" not in one[0]):
+        expected, weights = alone[job["options"]["method"]]
+        torch.testing.assert_close(losses, expected, atol=1e-4, rtol=1e-4)
+        for key, value in weights.items():
+            torch.testing.assert_close(state[key], value, atol=2e-4, rtol=1e-3, msg=lambda text, key=key: f"{key}: {text}")
+    assert alone["negclip"][0][0] > alone["negclip"][0][-1], "the loss did not fall: nothing was trained"
+
+
+def test_two_processes_go_on_where_they_were_at_any_stage(two_processes: list[tuple[dict[str, Any], Any]]) -> None:
+    runs = [(job["options"]["zero"], result) for job, result in two_processes if "resume" in job]
+    assert [zero for zero, _ in runs] == [0, 1, 2, 3]
+    for zero, (whole, again) in runs:
+        assert all(torch.equal(whole[key], value) for key, value in again.items()), f"ZeRO {zero}"
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch(options: dict[str, Any]) -> None:
+    losses, state = trained({"options": options | {"method": "negclip"}})
+    parts, same = trained({"options": options | {"method": "negclip", "accumulation": 4}})
+    torch.testing.assert_close(parts, losses, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(same["logit_scale"], state["logit_scale"], atol=1e-6, rtol=1e-6)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(options: dict[str, Any], tmp_path: Path) -> None:
+    run = options | {"method": "powerset", "steps": 30, "save_every": 4, "eval_every": 10}
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    train(make_options(run | {"output": str(unbroken)}))
+    command = [sys.executable, "-m", "training.loop"]
+    for name, value in (run | {"output": str(broken)}).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    process = subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    kill_at = random.randint(5, 20)
+    while len(read_metrics(broken)) < kill_at and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    said = process.communicate()[0].decode()
+    assert process.returncode == -signal.SIGKILL, said[-4000:]
+    said_later: list[str] = []
+    train(make_options(run | {"output": str(broken)}), said_later.append)
+    assert any("from step" in line for line in said_later)
+    rows, again = read_metrics(unbroken), read_metrics(broken)
+    assert [row["ids"] for row in again] == [row["ids"] for row in rows], f"killed at {kill_at}"
+    assert [row["loss"] for row in again] == [row["loss"] for row in rows], f"killed at {kill_at}"
+    for name in ("final", "best"):
+        weights, same = load_file(unbroken / name / WEIGHTS), load_file(broken / name / WEIGHTS)
+        assert all(torch.equal(weights[key], same[key]) for key in weights), f"killed at {kill_at}"
+    assert json.loads((broken / "run.json").read_text())["budget"]["images_a_step"] == 8
+
+
+def test_a_finished_run_is_left_as_it_is(options: dict[str, Any], tmp_path: Path) -> None:
+    run = make_options(options | {"output": str(tmp_path / "run"), "eval_every": 3, "save_every": 2, "keep": 2})
+    record = train(run)
+    assert [place.name for place in sorted((tmp_path / "run" / "checkpoints").iterdir())] == ["step-00000004", "step-00000006"]
+    assert [row["step"] for row in read_metrics(tmp_path / "run") if "validation" in row] == [2, 5]
+    assert record["budget"]["images_a_step"] == record["budget"]["originals_a_step"] == 8
+    weights = (tmp_path / "run" / "final" / WEIGHTS).read_bytes()
+    assert train(run)["best"] == record["best"]
+    assert (tmp_path / "run" / "final" / WEIGHTS).read_bytes() == weights
+    assert "plotly" in (tmp_path / "run" / "run.html").read_text()
+    with pytest.raises(OptionsError, match="other options"):
+        train(make_options(run.model_dump() | {"lr": 0.5}))
+
+
+def test_the_logit_scale_stays_below_its_limit(options: dict[str, Any], tmp_path: Path) -> None:
+    train(make_options(options | {"output": str(tmp_path), "lr": 0.1, "max_logit_scale": 14.5, "save_every": 0}))
+    scales = [row["scale"] for row in read_metrics(tmp_path)]
+    assert max(scales) <= 14.5 + 1e-3 and len(set(scales)) > 1
+
+
+def test_bf16_computes_in_bf16_and_keeps_float32_weights(options: dict[str, Any]) -> None:
+    losses, _ = trained({"options": options})
+    rounded, state = trained({"options": options | {"precision": "bf16"}})
+    assert rounded != losses and state["visual.proj"].dtype is torch.float32
+    torch.testing.assert_close(rounded, losses, atol=0.1, rtol=0.1)
+
+
+def test_lora_and_wise_ft_end_between_start_and_trained_weights(options: dict[str, Any], tmp_path: Path) -> None:
+    train(make_options(options | {"output": str(tmp_path / "start")}))
+    start_from = {"model": str(tmp_path / "start" / "final"), "lora_rank": 2, "wise_ft": 0.5}
+    train(make_options(options | start_from | {"output": str(tmp_path / "tuned")}))
+    first, last = (load_file(tmp_path / name / "final" / WEIGHTS) for name in ("start", "tuned"))
+    moved = {key for key in first if not torch.equal(first[key], last[key])}
+    assert moved == {"logit_scale", *(key for key in first if key.endswith(("c_fc.weight", "c_proj.weight")))}
+
+
+def test_a_captioner_is_trained_by_its_captions_too(options: dict[str, Any], tmp_path: Path) -> None:
+    vision = TINY["vision_cfg"] | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}  # type: ignore[operator]
+    text = TINY["text_cfg"] | {"embed_cls": True, "output_tokens": True}  # type: ignore[operator]
+    decoder = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    config = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": decoder, "custom_text": True}
+    (tmp_path / "coca.json").write_text(json.dumps(config))
+    train(make_options(options | {"method": "coca", "model": str(tmp_path / "coca.json"), "output": str(tmp_path / "run")}))
+    extra = [row["parts"]["extra"] for row in read_metrics(tmp_path / "run")]
+    assert extra[-1] < extra[0]
+
+
+def test_mlflow_follows_a_run_if_asked(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    train(make_options(options | {"output": str(tmp_path / "run"), "steps": 3, "mlflow": (tmp_path / "tracked").as_uri()}))
+    (losses,) = (tmp_path / "tracked").glob("*/*/metrics/loss")
+    assert len(losses.read_text().splitlines()) == 3
+
+
+def test_what_cannot_be_is_refused_in_one_line(options: dict[str, Any]) -> None:
+    for wrong, why in (
+        ({"batch_size": 9, "accumulation": 2}, "not a multiple"),
+        ({"method": "nothing"}, "no method"),
+        ({"method": "coca", "accumulation": 2}, "needs more of the model"),
+        ({"warmup": 6}, "leaves nothing"),
+        ({"lora_rank": 4}, "there is none"),
+        ({"colour": "red"}, "colour"),
+    ):
+        with pytest.raises(OptionsError, match=why):
+            train(make_options(options | wrong))
+
+
+def test_settings_are_searched_by_validation(options: dict[str, Any], tmp_path: Path) -> None:
+    run = make_options(options | {"output": str(tmp_path), "steps": 3, "eval_every": 3, "method": "negclip"})
+    search(run, 1)
+    found = search(run, 2)
+    assert len(list(tmp_path.glob("trial-*/final"))) == 2
+    assert set(found["values"]) == {"lr", "weight_decay"} and 1e-4 <= found["values"]["lr"] <= 1e-2
+    assert found["score"] == max(
+        json.loads((trial / "run.json").read_text())["best"]["score"] for trial in tmp_path.glob("trial-*")
+    )

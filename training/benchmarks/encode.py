@@ -1,0 +1,190 @@
+"""Pictures and texts through a model, once each: images are streamed in batches, features are float32 unit vectors."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.benchmarks.item import Picture
+from udfs import images
+
+Vectors = NDArray[np.float32]
+_TEXTS_AT_ONCE = 256
+_BATCHES_AHEAD = 2
+
+
+class Encoder(Protocol):
+    """What a model under evaluation can do."""
+
+    name: str
+    version: str
+
+    def prepare(self, rgb: images.Rgb) -> Tensor:
+        """Pixels uint8 [H, W, 3] to what the model takes of one image; called in several threads."""
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Prepared images [B, ...] to features [B, D] of any length."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Texts to features [B, D] of any length."""
+
+
+@dataclass
+class OpenClip:
+    """Any open_clip model, loaded from a checkpoint or alive in a training process (which puts it into eval mode)."""
+
+    model: Any
+    preprocess: Callable[[Any], Tensor]
+    tokenize: Callable[[list[str]], Tensor]
+    device: str
+    name: str
+    version: str
+
+    @classmethod
+    def load(cls, model: str, checkpoint: str, device: str = "cpu") -> "OpenClip":
+        """Load as the embedder of the tables is loaded: a name, config file or folder, with a checkpoint or a pretrained tag.
+
+        Raises:
+            ValueError: no such model, or weights that were trained with the other activation (QuickGELU).
+            FileNotFoundError: no such file.
+        """
+        from jobs.settings import Embedder
+        from udfs.embed_clip import ClipModel
+        from udfs.weights import locate
+
+        clip = ClipModel(Embedder(model=locate(model), checkpoint=locate(checkpoint)), device)
+        return cls(clip.model, clip.preprocess, clip.tokenize, device, clip.name, clip.version)
+
+    def prepare(self, rgb: images.Rgb) -> Tensor:
+        """The model's own resizing, cropping and scaling: float32 [3, S, S]."""
+        from PIL import Image
+
+        return self.preprocess(Image.fromarray(rgb))
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Float [B, 3, S, S] to [B, D]."""
+        return self.model.encode_image(pixels.to(self.device))
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Texts, cut at the model's context length, to [B, D]."""
+        # A lone surrogate cannot be written as UTF-8, which the tokenizer does.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        return self.model.encode_text(self.tokenize(clean).to(self.device))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Unit vectors float32 of distinct pictures and texts."""
+
+    images: dict[Picture, Vectors]
+    texts: dict[str, Vectors]
+
+    def of_images(self, pictures: Sequence[Picture]) -> Vectors:
+        """[I, D]."""
+        return np.stack([self.images[picture] for picture in pictures])
+
+    def of_texts(self, texts: Sequence[str]) -> Vectors:
+        """[T, D]."""
+        return np.stack([self.texts[text] for text in texts])
+
+
+def similarities(left: Vectors, right: Vectors) -> Vectors:
+    """Cosines of a few unit vectors [I, D] with a few others [T, D]: float32 [I, T], equal vectors giving equal numbers.
+
+    A matrix product may round equal columns differently, by their place; a tie would not be one.
+    """
+    return (left[:, None, :] * right[None, :, :]).sum(axis=-1)
+
+
+def embed_pictures(
+    encoder: Encoder, pictures: Sequence[Picture], batch_size: int, workers: int, max_pixels: int, max_bytes: int
+) -> tuple[dict[Picture, Vectors], dict[Picture, str]]:
+    """Embed distinct pictures, with at most three batches of them in memory; and say why some cannot be.
+
+    Reasons are ``missing_file``, ``unreadable_file``, ``file_too_large``, ``empty_box`` and the statuses of
+    ``udfs.images.ImageError``.
+    """
+    found: dict[Picture, Vectors] = {}
+    failed: dict[Picture, str] = {}
+    with _float32():
+        for batch in _prepared(encoder, pictures, batch_size, workers, max_pixels, max_bytes):
+            failed |= {picture: made for picture, made in batch if isinstance(made, str)}
+            good = [(picture, made) for picture, made in batch if isinstance(made, Tensor)]
+            if good:
+                vectors = _unit(encoder.encode_images(torch.stack([made for _, made in good])))
+                found |= zip((picture for picture, _ in good), vectors, strict=True)
+    return found, failed
+
+
+def embed_texts(encoder: Encoder, texts: Sequence[str]) -> dict[str, Vectors]:
+    """Embed texts, each distinct one once."""
+    distinct = list(dict.fromkeys(texts))
+    found: dict[str, Vectors] = {}
+    with _float32():
+        for start in range(0, len(distinct), _TEXTS_AT_ONCE):
+            part = distinct[start : start + _TEXTS_AT_ONCE]
+            found |= zip(part, _unit(encoder.encode_texts(part)), strict=True)
+    return found
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """No gradients, and on a GPU no TF32 in the patches' convolution, where it is otherwise the default."""
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+def _unit(features: Tensor) -> Vectors:
+    return torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+
+
+def _prepared(
+    encoder: Encoder, pictures: Sequence[Picture], batch_size: int, workers: int, max_pixels: int, max_bytes: int
+) -> Iterator[list[tuple[Picture, Tensor | str]]]:
+    """Batches of prepared pictures; while the model works on one, threads decode the next."""
+
+    def prepare(picture: Picture) -> tuple[Picture, Tensor | str]:
+        try:
+            return picture, encoder.prepare(_pixels(picture, max_pixels, max_bytes))
+        except images.ImageError as problem:
+            return picture, problem.status
+
+    waiting: deque[list[Future[tuple[Picture, Tensor | str]]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(pictures), batch_size):
+            waiting.append([pool.submit(prepare, picture) for picture in pictures[start : start + batch_size]])
+            if len(waiting) > _BATCHES_AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]
+
+
+def _pixels(picture: Picture, max_pixels: int, max_bytes: int) -> images.Rgb:
+    """The picture's part of its file; a box is cut at the image's edges.
+
+    Raises:
+        ImageError: with the status that ``embed_pictures`` names.
+    """
+    try:
+        size = picture.path.stat().st_size
+        if size > max_bytes:
+            raise images.ImageError("file_too_large", f"{size} bytes; the limit is {max_bytes}")
+        rgb = images.decode(picture.path.read_bytes(), max_pixels)
+    except FileNotFoundError as problem:
+        raise images.ImageError("missing_file", str(picture.path)) from problem
+    except OSError as problem:
+        raise images.ImageError("unreadable_file", str(problem)) from problem
+    if picture.box is None:
+        return rgb
+    left, top, width, height = picture.box
+    part = rgb[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    if not part.size:
+        raise images.ImageError("empty_box", f"{picture.box} is outside of {rgb.shape[1]} x {rgb.shape[0]} pixels")
+    return part

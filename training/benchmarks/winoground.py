@@ -1,0 +1,54 @@
+"""Winoground (Thrush et al., CVPR 2022): two images and two captions of the same words.
+
+``examples.jsonl`` as it is distributed (access is by agreement): {id, image_0, image_1, caption_0, caption_1, collapsed_tag,
+...}. ``text``: each image prefers its caption; ``image``: each caption prefers its image; ``group``: both. Half of such items
+test more than composition (Diwan et al., EMNLP 2022). 400 items: a 95% interval is 8 points wide.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from training.benchmarks.averages import Row, each, pooled
+from training.benchmarks.item import Folder, Item, Picture, Scores, find_files, least, read_json, take, wins
+
+FILES = ("examples.jsonl",)
+METRICS = ("text", "image", "group")
+RIGHT = 1
+
+
+def load(data: Path, images: Path) -> list[Item]:
+    """One item two images and two captions; the group is the kind of swap, if the file tells."""
+    folder, items = Folder(images), []
+    for file in find_files(data, FILES)[0]:
+        for key, record in read_json(file):
+            left, right, *texts = take(record, f"{file}, item {key}", "image_0", "image_1", "caption_0", "caption_1")
+            pictures = (Picture(folder.find(left)), Picture(folder.find(right)))
+            items.append(Item(key, str(record.get("collapsed_tag") or "untagged"), pictures, tuple(texts)))
+    return items
+
+
+def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
+    """``text``, ``image``, ``group``."""
+    text, image = square(scores)
+    return {"text": text, "image": image, "group": least(text, image)}
+
+
+def square(scores: Scores) -> tuple[float, float]:
+    """Whether each of two images prefers its text, and each of two texts its image; scores [2, 2], the diagonal is right."""
+    (first, second), (third, fourth) = scores.astype(float)
+    return least(wins(first, second), wins(fourth, third)), least(wins(first, third), wins(fourth, second))
+
+
+def aggregate(counts: Mapping[str, int]) -> list[Row]:
+    """For each metric: each kind of swap, and all items."""
+    kinds = sorted(counts)
+    rows = []
+    for metric in METRICS:
+        rows += each(kinds, metric) if len(kinds) > 1 else []
+        rows.append(Row("all items", metric, pooled(kinds)))
+    return rows
+
+
+def chance(items: Sequence[Item]) -> dict[str, float]:
+    """Of four numbers in any order."""
+    return {"text": 1 / 4, "image": 1 / 4, "group": 1 / 6}

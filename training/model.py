@@ -1,0 +1,236 @@
+"""The model of a run: an open_clip model from local files, what of it is trained, and its weights as open_clip loads them.
+
+The logit scale is taken out of the model: it is one number, its gradient is the same in every process (each computes the loss of
+the whole batch), and clamped after each step it could not live in a partition of ZeRO's.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.options import Options, OptionsError
+from udfs.embed_clip import check_activation, register
+from udfs.weights import version_of
+
+State = dict[str, Tensor]
+Channels = tuple[float, float, float]
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"  # the names that open_clip looks for in a folder
+
+
+@dataclass
+class Model:
+    """An open_clip model to be trained.
+
+    ``network`` has a buffer in place of its logit scale, which is ``log_scale``: float32 [], the logarithm. ``config`` is what
+    open_clip builds the same network from, ``keys`` are names and shapes of its state.
+    """
+
+    network: nn.Module
+    log_scale: nn.Parameter
+    tokenize: Any
+    config: dict[str, Any]
+    keys: dict[str, torch.Size]
+    version: str
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels."""
+        visual: Any = self.network.visual
+        size = visual.image_size
+        return int(size[0] if isinstance(size, (tuple, list)) else size)
+
+    @property
+    def mean_and_std(self) -> tuple[Channels, Channels]:
+        """Of values in [0, 1], as its pictures are normalised."""
+        visual: Any = self.network.visual
+        (r, g, b), (sr, sg, sb) = visual.image_mean, visual.image_std
+        return (r, g, b), (sr, sg, sb)
+
+
+def build(options: Options, world: int = 1) -> Model:
+    """Build the model of the options on the CPU, in float32, the same in every process.
+
+    Raises:
+        OptionsError: no such model or weights, weights that were trained with the other activation, a config that cannot be
+            trained so, or layers for LoRA that are not there.
+    """
+    import open_clip
+
+    name, settings = _named(options)
+    torch.manual_seed(options.seed)
+    try:
+        network = open_clip.create_model(name, pretrained=options.checkpoint or None, precision="fp32", **settings)
+    except (RuntimeError, ValueError) as problem:
+        raise OptionsError(f"model {options.model}, checkpoint {options.checkpoint or 'none'}: {problem}") from problem
+    if hasattr(network, "text_decoder") and not options.pretrained:
+        # open_clip 3.3 leaves a captioner's last matrix as the memory was, and cannot call its own initialisation.
+        last = network.text_decoder.text_projection
+        torch.nn.init.normal_(last, std=len(last) ** -0.5)
+    config = open_clip.get_model_config(name)
+    keys = {key: value.shape for key, value in network.state_dict().items()}
+    tokenize = open_clip.get_tokenizer(name)
+    log_scale = _take_scale(network)
+    _settle_batch_norm(network, options, world)
+    _freeze(network, options)
+    if options.lora_rank:
+        _add_lora(network, options)
+    version = version_of(options.model, *([options.checkpoint] if options.checkpoint else [f"seed {options.seed}"]))
+    return Model(network, log_scale, tokenize, config, keys, version)
+
+
+def plain_state(model: Model) -> State:
+    """The whole network's weights under open_clip's own names, on the CPU: LoRA merged, the logit scale put back.
+
+    Under ZeRO 3 call it in all processes, within ``gathered``.
+    """
+    state: State = {}
+    deltas: State = {}
+    for prefix, module in model.network.named_modules():
+        for name, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            key = f"{prefix}.{name}".removeprefix(".").replace(".base_layer.", ".")
+            if key in model.keys:
+                state[key] = value.detach().to("cpu", copy=True)
+        if (delta := _lora_delta(module)) is not None:
+            deltas[f"{prefix}.weight"] = delta
+    for key, delta in deltas.items():
+        state[key] += delta
+    state["logit_scale"] = model.log_scale.detach().cpu().reshape(model.keys["logit_scale"])
+    for key in model.keys.keys() - state.keys():
+        if not key.endswith("num_batches_tracked"):  # frozen batch norms have none, and nothing is computed from it
+            raise RuntimeError(f"the network has lost its weight {key}")
+        state[key] = torch.zeros((), dtype=torch.int64)
+    return {key: state[key].reshape(model.keys[key]).contiguous() for key in model.keys}
+
+
+def interpolated(start: State, end: State, share: float) -> State:
+    """WiSE-FT: (1 - share) of the start's weights and share of the end's (Wortsman et al. 2022, arXiv 2109.01903, equation 1).
+
+    At 0 and 1 the weights are exactly those of one of the two.
+    """
+    if share in (0.0, 1.0):
+        return dict(end if share else start)
+    floats = {key for key, value in end.items() if value.is_floating_point()}
+    return {key: torch.lerp(start[key], end[key], share) if key in floats else end[key] for key in end}
+
+
+def export(model: Model, state: State, folder: Path) -> None:
+    """Write weights and config as a folder that open_clip and ``embedder.model`` load; it is there whole or not at all."""
+    from safetensors.torch import save_file
+
+    visual: Any = model.network.visual
+    mean, std = model.mean_and_std
+    preprocess = {"mean": mean, "std": std} | {
+        key: value for key, value in getattr(visual, "preprocess_cfg", {}).items() if key in ("interpolation", "resize_mode")
+    }
+    partial = folder.with_name(f".{folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    save_file(state, partial / WEIGHTS)
+    (partial / CONFIG).write_text(json.dumps({"model_cfg": model.config, "preprocess_cfg": preprocess}, indent=2), "utf-8")
+    settle(partial, folder)
+
+
+def settle(partial: Path, folder: Path) -> None:
+    """Put a finished folder in its place: its files are on the disk before its name is."""
+    import shutil
+
+    for file in [*partial.rglob("*"), partial]:
+        handle = os.open(file, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    handle = os.open(folder.parent, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+@contextmanager
+def gathered(model: Model) -> Iterator[None]:
+    """Whole weights in every process, under any of ZeRO's stages."""
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(list(model.network.parameters())):
+        yield
+
+
+def _named(options: Options) -> tuple[str, dict[str, Any]]:
+    import open_clip
+
+    name, checkpoint = options.model, options.checkpoint
+    if Path(name).is_dir():
+        if checkpoint:
+            raise OptionsError(f"{name} is a folder with weights of its own: leave out the checkpoint")
+        return f"local-dir:{name}", {}
+    if checkpoint and not Path(checkpoint).is_file() and checkpoint not in open_clip.list_pretrained_tags_by_model(name):
+        raise OptionsError(f"no checkpoint {checkpoint!r}: neither a file nor a tag that open_clip has for {name}")
+    if Path(name).is_file():
+        return register(Path(name))
+    try:
+        check_activation(name, checkpoint)
+    except ValueError as problem:
+        raise OptionsError(str(problem).replace("embedder.model=", "the model to ")) from None
+    return name, {}
+
+
+def _take_scale(network: nn.Module) -> nn.Parameter:
+    """Take scale and bias out of what is trained; both stay as buffers, as some models' forward reads them."""
+    log_scale = nn.Parameter(network.logit_scale.detach().clone().reshape(()))  # type: ignore[operator]
+    for name in ("logit_scale", "logit_bias"):
+        value = getattr(network, name, None)
+        if isinstance(value, nn.Parameter):
+            delattr(network, name)
+            network.register_buffer(name, value.detach().reshape(-1))
+    return log_scale
+
+
+def _settle_batch_norm(network: nn.Module, options: Options, world: int) -> None:
+    """Statistics of a batch would differ by process, and between the parts of a step: a checkpoint's are kept instead."""
+    from open_clip.utils import freeze_batch_norm_2d
+
+    norms = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms and options.pretrained:
+        freeze_batch_norm_2d(network)
+        norms = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        if norms:
+            raise OptionsError(f"{options.model} has batch norms that cannot be frozen, such as {norms[0]}")
+    if norms and (world > 1 or options.accumulation > 1):
+        raise OptionsError(
+            f"{options.model} has batch norms, such as {norms[0]}: from nothing it takes one process, and no accumulation"
+        )
+
+
+def _freeze(network: nn.Module, options: Options) -> None:
+    if options.freeze == "image":
+        network.lock_image_tower(unlocked_groups=0, freeze_bn_stats=False)  # type: ignore[operator]
+    if options.freeze == "text":
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith("visual."))
+
+
+def _add_lora(network: nn.Module, options: Options) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    names = tuple(name.strip() for name in options.lora_layers.split(",") if name.strip())
+    chosen = [name for name, module in network.named_modules() if type(module) is nn.Linear and name.split(".")[-1] in names]
+    if not chosen:
+        raise OptionsError(f"no linear layer of {options.model} is called any of {', '.join(names)}")
+    torch.manual_seed(options.seed)
+    inject_adapter_in_model(
+        LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=0.0, target_modules=chosen), network
+    )
+
+
+def _lora_delta(module: nn.Module) -> Tensor | None:
+    from peft.tuners.lora import LoraLayer
+
+    if not isinstance(module, LoraLayer):
+        return None
+    return module.get_delta_weight("default").detach().float().cpu()  # type: ignore[operator]

@@ -1,0 +1,157 @@
+"""Which images of a family come together, and which texts they come with.
+
+All of it is drawn from the seed, the epoch and the record, never from a state that runs on. No pixel is decoded here.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+from jobs.truth import Relation, relation
+from training.batch import Needs, TextKind
+from training.families import Family
+from training.snapshot import JOINT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Kinds of variants that are true of what their source is true of; all others were made to be false.
+TRUE_KINDS = ("paraphrase", "rewrite")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as picked for an image; a variant's C is its source's, what it mentions is its own."""
+
+    text_id: str
+    text: str
+    named: int
+    mentions: int
+    may_mention: int
+    labels: tuple[str, ...]
+    kind: TextKind = TextKind.OWN
+    variant: int = -1
+
+
+@dataclass(frozen=True)
+class Member:
+    """An image, still encoded, with the texts that it comes with: its own first."""
+
+    record_id: str
+    labels: tuple[str, ...]
+    detected: tuple[str, ...]
+    subset: int
+    image: bytes = field(repr=False)
+    texts: tuple[Text, ...]
+
+    @property
+    def image_id(self) -> str:
+        """``record_id/subset``."""
+        return f"{self.record_id}/{self.subset}"
+
+
+Chunk = list[Member]  # of one family
+
+
+def check(needs: Needs) -> None:
+    """Refuse what no reader can give.
+
+    Raises:
+        ValueError: says what.
+    """
+    mixture = sizes(needs)
+    if min(k for k, _ in mixture) < 1 or min(share for _, share in mixture) <= 0:
+        raise ValueError(f"members is {needs.members}: at least one image of a family comes into a batch, and shares are over 0")
+    if needs.own not in ("dual", "original"):
+        raise ValueError(f"own is {needs.own!r}: either 'dual' or 'original'")
+    if not 0 <= needs.mined < 1:
+        raise ValueError(f"mined is {needs.mined}: a share of the batch, and what is mined is near others in it")
+    if needs.placebo:
+        raise ValueError("placebo images are not in a snapshot: inpaint object-free regions first")
+
+
+def sizes(needs: Needs) -> tuple[tuple[int, float], ...]:
+    """``members`` as a mixture: (k, share of the families)."""
+    return ((needs.members, 1.0),) if isinstance(needs.members, int) else needs.members
+
+
+def usable(family: Family, needs: Needs) -> list[int]:
+    """Places of the images that can be members: those with an exact text, or of them the original alone."""
+    return _usable(family, needs, exact(family))
+
+
+def exact(family: Family) -> "NDArray[np.bool_]":
+    """Which texts are exact for which images: bool [K, T]."""
+    masks = (family[name][None, :] for name in ("text_named", "text_mentions", "text_may_mention"))
+    return cast("NDArray[np.bool_]", relation(family["subsets"][:, None], *masks) == Relation.EXACT)
+
+
+def chunks(family: Family, needs: Needs, seed: int, epoch: int) -> list[Chunk]:
+    """The members of a family, shuffled and cut into chunks of k: every member is in one of them."""
+    rng, found = drawn_from(seed, epoch, family["record_id"]), exact(family)
+    places = _usable(family, needs, found)
+    rng.shuffle(places)
+    ks, shares = zip(*sizes(needs), strict=True)
+    (k,) = rng.choices(ks, shares)
+    originals = _originals(family)
+    members = [_member(family, at, originals if needs.own == "original" else found[at], needs, rng) for at in places]
+    return [members[start : start + k] for start in range(0, len(members), k)]
+
+
+def _originals(family: Family) -> "NDArray[np.bool_]":
+    return cast("NDArray[np.bool_]", family["text_mentions"] == family["text_named"])
+
+
+def _usable(family: Family, needs: Needs, found: "NDArray[np.bool_]") -> list[int]:
+    if needs.own == "original" and not _originals(family).any():
+        return []
+    return [i for i, subset in enumerate(family["subsets"].tolist()) if (needs.duals or not subset) and found[i].any()]
+
+
+def drawn_from(*key: object) -> random.Random:
+    """Random numbers that are the same in every process for the same key."""
+    return random.Random(hashlib.blake2b(repr(key).encode(), digest_size=16).digest())
+
+
+def _member(family: Family, place: int, true: "NDArray[np.bool_]", needs: Needs, rng: random.Random) -> Member:
+    own = rng.choice(true.nonzero()[0].tolist())
+    said = rng.choice([_text(family, own), *(_variant(family, i) for i in _variants(family, own, needs.rewrites))])
+    texts = [said]
+    for which, (kind, count) in enumerate(needs.variants):
+        found = _variants(family, own, kind)
+        wanted = TextKind.POSITIVE if kind in TRUE_KINDS else TextKind.NEGATIVE
+        texts += [replace(_variant(family, i), kind=wanted, variant=which) for i in rng.sample(found, min(count, len(found)))]
+    labels, detected = tuple(family["labels"]), tuple(family["detected"])
+    return Member(family["record_id"], labels, detected, int(family["subsets"][place]), family["images"][place], tuple(texts))
+
+
+def _text(family: Family, place: int) -> Text:
+    return Text(
+        f"{family['record_id']}/{family['caption_id'][place]}",
+        family["text"][place],
+        int(family["text_named"][place]),
+        int(family["text_mentions"][place]),
+        int(family["text_may_mention"][place]),
+        tuple(label for bit, label in enumerate(family["labels"]) if family["text_mentions"][place] >> bit & 1),
+    )
+
+
+def _variants(family: Family, source: int, kind: str) -> list[int]:
+    if not kind:
+        return []
+    both = zip(family["variant_of"], family["variant_kind"], strict=True)
+    return [i for i, (of, its_kind) in enumerate(both) if of == source and its_kind == kind]
+
+
+def _variant(family: Family, place: int) -> Text:
+    source = _text(family, int(family["variant_of"][place]))
+    return replace(
+        source,
+        text_id=f"{source.text_id}#{family['variant_kind'][place]}",
+        text=family["variant_text"][place],
+        mentions=int(family["variant_mentions"][place]),
+        may_mention=int(family["variant_may_mention"][place]),
+        labels=tuple(filter(None, family["variant_names"][place].split(JOINT))),
+    )

@@ -1,0 +1,84 @@
+"""Validation while training: retrieval among held-out originals, among whole held-out families, and CLIP's loss.
+
+The same for every method, so that the best step is chosen alike: truth decides what a hit is, and what may be true by chance is
+no candidate.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.batch import Batch, Facts, Needs
+from training.engine import Engine
+from training.methods import make
+
+ORIGINALS = Needs()
+FAMILIES = Needs(members=64, duals=True)
+CHUNK = 64  # images embedded at once
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Batches with an image's own texts alone, held in memory."""
+
+    originals: Batch
+    families: Batch
+
+    def measure(self, engine: Engine) -> dict[str, float]:
+        """Recall at 1 in both directions, its mean over both sets as ``score``, and the loss; every process gets the same.
+
+        All processes embed everything: ZeRO 3 needs them in step, and the sets are small.
+        """
+        engine.deepspeed.eval()
+        originals, families = _scores(engine, self.originals), _scores(engine, self.families)
+        engine.deepspeed.train()
+        return {
+            "r1_texts": originals[0],
+            "r1_images": originals[1],
+            "family_r1_texts": families[0],
+            "family_r1_images": families[1],
+            "score": sum(originals[:2] + families[:2]) / 4,
+            "loss": families[2],
+        }
+
+
+def recall_at_1(scores: Tensor, positive: Tensor, negative: Tensor) -> float:
+    """Share of rows whose best positive is above the best negative; a tie counts one half, a row without a positive not at all.
+
+    Args:
+        scores: [A, B]; positive, negative: bool [A, B]; what is neither is no candidate.
+    """
+    rows = positive.any(1)
+    if not rows.any():
+        return float("nan")
+    best = scores.masked_fill(~positive, -torch.inf)[rows].amax(1)
+    other = scores.masked_fill(~negative, -torch.inf)[rows].amax(1)
+    return float(((best > other).float() + 0.5 * (best == other).float()).mean())
+
+
+def _scores(engine: Engine, batch: Batch) -> tuple[float, float, float]:
+    features = [_embedded(engine, *part) for part in _chunks(batch)]
+    images, texts = (torch.cat(side) for side in zip(*features, strict=True))
+    facts: Facts = batch.facts.to(engine.device)
+    clip = make("clip", positives="multi")
+    targets = clip.targets(facts)
+    with torch.no_grad():
+        loss = float(clip(images, texts, engine.scale, facts).total)
+    cosines, positive = images @ texts.T, targets.positive > 0
+    return (
+        recall_at_1(cosines, positive, targets.negative),
+        recall_at_1(cosines.T, positive.T, targets.negative.T),
+        loss,
+    )
+
+
+@torch.no_grad()
+def _embedded(engine: Engine, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    images, texts, _ = engine.deepspeed(pixels.to(engine.device), tokens.to(engine.device))
+    return images, texts
+
+
+def _chunks(batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(batch.pixels.split(CHUNK), batch.tokens.split(CHUNK), strict=True)
