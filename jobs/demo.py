@@ -18,6 +18,10 @@ SELECT source_key, removed, caption FROM (
     FROM {augmented} WHERE keep AND text_subset <> 0)
 WHERE place <= 3 ORDER BY source_key, place LIMIT 12
 """
+TRAINING = {
+    "method": "powerset", "model": "embedded:clip_objects.json", "checkpoint": "embedded:clip_objects.safetensors",
+    "batch_size": 64, "lr": 1e-4, "warmup": 5, "held_out": 0.25, "eval_every": 15, "device": "cpu",
+}  # fmt: skip
 QUERIES = (
     "SELECT * FROM yield_by_subset ORDER BY n, removed_count",
     "SELECT caption_id, phrase, label, certain FROM mentions",
@@ -25,8 +29,8 @@ QUERIES = (
 )
 
 
-def run_demo(run: Run, say: Callable[[str], None], count: int = 48) -> str:
-    """Draw scenes, ingest them, run the chain, publish, write the report; returns where the report is.
+def run_demo(run: Run, say: Callable[[str], None], count: int = 48, steps: int = 30) -> str:
+    """Draw scenes, ingest them, run the chain, publish, train a little, write the report; returns where the report is.
 
     On a finished root nothing is done twice.
 
@@ -34,6 +38,7 @@ def run_demo(run: Run, say: Callable[[str], None], count: int = 48) -> str:
         run: of the profile ``embedded``.
         say: prints a line.
         count: scenes.
+        steps: of training.
 
     Raises:
         jobs.stream.StageError: the root belongs to a run with other settings.
@@ -43,6 +48,8 @@ def run_demo(run: Run, say: Callable[[str], None], count: int = 48) -> str:
     from jobs.publish import publish
     from jobs.report import write_report
     from jobs.sources import complete, records
+    from training.loop import train
+    from training.options import make_options
 
     store = run.store
     if store.exists("records"):
@@ -53,7 +60,9 @@ def run_demo(run: Run, say: Callable[[str], None], count: int = 48) -> str:
     run_chain(run)
     show_tables(run, say)
     snapshot, _ = publish(store, run.settings)
-    say(f"\nsnapshot for training: {snapshot.totals.images} images, {snapshot.totals.texts} texts in {snapshot.folder}")
+    say(f"\nsnapshot: {snapshot.totals.images} images, {snapshot.totals.texts} texts in {snapshot.folder}")
+    say(f"training for {steps} steps, to show that it can be done; so few steps on so few scenes teach little:")
+    train(make_options(TRAINING | {"snapshot": snapshot.folder, "output": f"{store.root}/training", "steps": steps}), say)
     report = f"{store.root}/report.html"
     write_report(store, run.settings, report)
     say(f"\nopen this: {report}")

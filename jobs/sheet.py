@@ -167,7 +167,7 @@ def _write(pen: "ImageDraw.ImageDraw", font: Any, place: tuple[int, int], below:
 
     left, top = place
     if cell.subset == 0:
-        pen.text(place, _fit(pen, font, line.source_key, 1)[0], fill=INK, font=font)
+        pen.text(place, _end(pen, font, line.source_key), fill=INK, font=font)
         across = left
         for bit, label in enumerate(line.labels):
             pen.text((across, top + 15), label, fill=COLOURS[bit % len(COLOURS)], font=font)
@@ -179,6 +179,14 @@ def _write(pen: "ImageDraw.ImageDraw", font: Any, place: tuple[int, int], below:
         pen.text((left, below + 15 * index), text, fill=INK if cell.text else GREY, font=font)
     verdict = "reject: " + ", ".join(cell.reasons) if cell.reasons else "keep"
     pen.text((left, below + 62), _fit(pen, font, verdict, 1)[0], fill=REJECTED if cell.reasons else KEPT, font=font)
+
+
+def _end(pen: "ImageDraw.ImageDraw", font: "ImageFont.FreeTypeFont", text: str) -> str:
+    """As much of a text's end as is as wide as a thumbnail: names of files differ there."""
+    cut = 0
+    while pen.textlength(f"...{text[cut:]}" if cut else text, font=font) > SIDE:
+        cut += 1
+    return f"...{text[cut:]}" if cut else text
 
 
 def _fit(pen: "ImageDraw.ImageDraw", font: "ImageFont.FreeTypeFont", text: str, most: int) -> list[str]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from training.options import Options, OptionsError
 from udfs.embed_clip import check_activation, register
-from udfs.weights import version_of
+from udfs.weights import locate, version_of
 
 State = dict[str, Tensor]
 Channels = tuple[float, float, float]
@@ -63,10 +63,14 @@ def build(options: Options, world: int = 1) -> Model:
     """
     import open_clip
 
+    options = _located(options)
     name, settings = _named(options)
     torch.manual_seed(options.seed)
     try:
-        network = open_clip.create_model(name, pretrained=options.checkpoint or None, precision="fp32", **settings)
+        # Not `create_model`, which does not take the preprocessing of a config file.
+        network, *_ = open_clip.create_model_and_transforms(
+            name, pretrained=options.checkpoint or None, precision="fp32", **settings
+        )
     except (RuntimeError, ValueError) as problem:
         raise OptionsError(f"model {options.model}, checkpoint {options.checkpoint or 'none'}: {problem}") from problem
     if hasattr(network, "text_decoder") and not options.pretrained:
@@ -159,6 +163,14 @@ def gathered(model: Model) -> Iterator[None]:
 
     with deepspeed.zero.GatheredParameters(list(model.network.parameters())):
         yield
+
+
+def _located(options: Options) -> Options:
+    """With the paths of models that come with the project (``embedded:NAME``)."""
+    try:
+        return options.model_copy(update={"model": locate(options.model), "checkpoint": locate(options.checkpoint)})
+    except FileNotFoundError as problem:
+        raise OptionsError(str(problem)) from None
 
 
 def _named(options: Options) -> tuple[str, dict[str, Any]]:

@@ -30,7 +30,7 @@ class Options(BaseModel):
     method: str = Field("clip", description="clip, negclip, simclip, ce_clip, svlc, laclip, coca, powerset, or powerset+another")
     method_options: dict[str, Any] = Field(default_factory=dict, description="of the method, as name=value")
 
-    model: str = Field("ViT-B-32", description="open_clip name, JSON config file, or a folder with config and weights")
+    model: str = Field("ViT-B-32", description="open_clip name, JSON config, folder of both, or embedded:NAME")
     checkpoint: str = Field("", description="weights to start from: safetensors or a torch file of tensors; empty: from nothing")
     freeze: Literal["", "image", "text"] = Field("", description="tower that is not trained")
     lora_rank: int = Field(0, ge=0, description="rank of LoRA on --lora-layers, all else frozen; 0: all weights are trained")

@@ -32,6 +32,7 @@ class Diffusers:
         """
         import torch
         from diffusers import AutoPipelineForInpainting, DiffusionPipeline
+        from diffusers.utils.logging import disable_progress_bar
 
         from udfs.pixel_pipeline import PixelInpaintPipeline
 
@@ -45,6 +46,7 @@ class Diffusers:
         # these prompts.
         unchecked: dict[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
         options = {name: value for name, value in unchecked.items() if name in index}
+        disable_progress_bar()  # of parts that are loaded: each worker would draw its own
         ours = index["_class_name"] == PixelInpaintPipeline.__name__
         kind: Any = PixelInpaintPipeline if ours else AutoPipelineForInpainting
         pipeline = kind.from_pretrained(str(folder), dtype=getattr(torch, settings.dtype), use_safetensors=True, **options)
