@@ -172,6 +172,7 @@ def save(model: Any, file: Path, size: int) -> None:
     args = {"task": "segment", "imgsz": size}
     model = model.cpu().half().eval()
     model.criterion, model.args = None, args
+    vars(model).pop("pt_path", None)  # of a model that was taken up again: where that was
     model.yaml = {key: value for key, value in model.yaml.items() if key != "yaml_file"}
     for parameter in model.parameters():
         parameter.requires_grad = False
