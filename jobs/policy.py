@@ -23,6 +23,12 @@ RULES = (
     ("min_judge", "judge", "<", "judge"),
 )
 
+OF_TEXT = ("clip_true", "judge", "text_agreement")  # columns that may reject an original: in it nothing was edited
+# The columns of ``scores`` that a person is shown, in this order.
+MEASURED = (
+    "residual", "intruder", "survivor", "edited_fraction", "seam",
+    "clip_true", "clip_drop", "clip_image", "text_agreement", "judge",
+)  # fmt: skip
 PERSON = "person"  # the reason code of a pair that a person rejected
 # What a review was about. Other settings may make another image or text under the same key; the old word is not about that one.
 IMAGE_VERSION = "hex(xxhash64(model, model_version, settings_hash, edited_fraction, seam, width, height))"  # of `dual_images`
@@ -38,7 +44,7 @@ def reasons_sql(policy: "Policy") -> str:
     for setting, column, sign, reason in RULES:
         limit = getattr(policy, setting)
         if limit is not None:
-            guard = "" if column in ("clip_true", "judge", "text_agreement") else "subset <> 0 AND "
+            guard = "" if column in OF_TEXT else "subset <> 0 AND "
             tests.append(f"CASE WHEN {guard}{column} {sign} {float(limit)!r}D THEN '{reason}' END")
     if policy.require_text_ok:
         tests.append("CASE WHEN NOT text_ok THEN 'text_checks' END")

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from jobs.policy import RULES
+from jobs.policy import OF_TEXT, RULES
 from jobs.settings import Policy, Settings, load_settings
 from scenes import layout
 from scenes.natural import Engine
@@ -53,7 +53,7 @@ def reasons(policy: Policy, row: Row) -> list[str]:
     found = ["unknown_relation"] if row["relation"] != "exact" else []
     for setting, column, sign, reason in RULES:
         limit, value = getattr(policy, setting), row[column]
-        guarded = row["subset"] == 0 and column not in ("clip_true", "judge", "text_agreement")
+        guarded = row["subset"] == 0 and column not in OF_TEXT
         if limit is not None and value is not None and not guarded and (value > limit if sign == ">" else value < limit):
             found.append(reason)
     return found + ["text_checks"] * (policy.require_text_ok and row["text_ok"] is False)

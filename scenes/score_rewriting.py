@@ -9,12 +9,12 @@ is that of the right dual text, by the first part of the form's name and by the 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from math import sqrt
 from random import Random
 from typing import Annotated, cast
 
 import typer
 
+from jobs.review.summary import wilson as share_interval
 from jobs.settings import Settings, load_settings
 from scenes import domain as domains
 from scenes.captions import Caption, Forms, tell
@@ -26,8 +26,6 @@ from scenes.scene import Scene, Split
 from udfs.extract_rules import read_caption
 from udfs.rewriter import Rewriter
 from udfs.vocabulary import using
-
-Z = 1.96  # 95%
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,7 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     """The 95% Wilson score interval of a share; (0, 1) of nothing."""
     if not total:
         return 0.0, 1.0
-    share = hits / total
-    centre = (share + Z * Z / (2 * total)) / (1 + Z * Z / total)
-    half = Z * sqrt(share * (1 - share) / total + Z * Z / (4 * total * total)) / (1 + Z * Z / total)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return share_interval(hits / total, total)
 
 
 def judge(domain: Domain, scene: Scene, caption: Caption, rewriter: Rewriter, most: int) -> Iterator[Judged]:

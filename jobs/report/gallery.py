@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs.inpaint import MASKS
-from jobs.policy import RULES
+from jobs.policy import MEASURED, RULES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,18 +18,6 @@ if TYPE_CHECKING:
     from jobs.tables import Store
 
 SIDES = (256, 256, 256, 256, 192, 144, 112)  # longer side of a picture in pixels, by n: a family never has more than ~1 MB
-SHOWN = (
-    "residual",
-    "intruder",
-    "survivor",
-    "edited_fraction",
-    "seam",
-    "clip_true",
-    "clip_drop",
-    "clip_image",
-    "text_agreement",
-    "judge",
-)
 PICTURE = "picture BINARY, width INT, height INT, outlines ARRAY<STRING>"
 
 
@@ -97,7 +85,7 @@ def gather_gallery(store: "Store", settings: "Settings", families: int, seed: in
     )  # fmt: skip
     pictures = _pictures(_of(store, "dual_images", chosen), plans).collect()
     facts = ("record_id", "subset", "caption_id", "caption", "status", "reasons")
-    pairs = _of(store, "pairs", chosen).select(*facts, *SHOWN).collect()
+    pairs = _of(store, "pairs", chosen).select(*facts, *MEASURED).collect()
     return _assemble(pictures, pairs, [row[0] for row in chosen])
 
 
@@ -181,6 +169,6 @@ def _assemble(pictures: Sequence[Any], pairs: Sequence[Any], order: list[str]) -
         cells[key, row["subset"]] = cell
     for row in sorted(pairs, key=lambda row: row["caption_id"]):
         reasons = list(row["reasons"]) if row["status"] == "ok" else [row["status"]]
-        values = {name: row[name] for name in SHOWN if row[name] is not None}
+        values = {name: row[name] for name in MEASURED if row[name] is not None}
         cells[row["record_id"], row["subset"]].pairs.append(Pair(row["caption_id"], row["caption"] or "", reasons, values))
     return list(families.values())

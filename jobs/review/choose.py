@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.inpaint import MASKS
-from jobs.policy import IMAGE_VERSION, TEXT_VERSION
+from jobs.policy import IMAGE_VERSION, MEASURED, TEXT_VERSION
 from jobs.report.gallery import PICTURE, doubt_sql
 from jobs.views import judged, latest
 
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from jobs.tables import Store
 
 KEY = ("record_id", "subset", "caption_id")
-MEASURED = (
-    "residual",
-    "intruder",
-    "survivor",
-    "edited_fraction",
-    "seam",
-    "clip_true",
-    "clip_drop",
-    "clip_image",
-    "text_agreement",
-    "judge",
-)
 # Bytes a pixel of WebP at quality 80: photographs of COCO take 0.13 to 0.2. The page's text form adds a third.
 BYTES_A_PIXEL, PAGE_BYTES, SIDES = 0.2, 13e6, (160, 512)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.review.choose import MEASURED, Picture
+from jobs.policy import MEASURED
+from jobs.review.choose import Picture
 from jobs.review.words import FORMAT, REASONS, Facts
 
 HERE = Path(__file__).parent
