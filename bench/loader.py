@@ -1,11 +1,13 @@
 """What reading costs: Petastorm, plain pyarrow, and a torch DataLoader over loose image files, side by side in one run.
 
-    python bench/loader.py --snapshot DIR [--size 64] [--batch 128] [--step-seconds 0.3] [--rounds 3] [--workers 2]
-    python bench/loader.py --snapshot DIR --conserve 100 --pool process
+    python -m bench.loader --snapshot DIR [--model CONFIG.json] [--batch 128] [--rounds 3] [--workers 2]
+    python -m bench.loader --snapshot DIR --step-seconds 0.3 --size 64
+    python -m bench.loader --snapshot DIR --conserve 100 --pool process
 
 The three decode, augment and tokenise alike and give whole batches of one image a row; the loose files are written from the same
-snapshot first. Then each feeds a stand-in for a model that uses ``--step-seconds`` of CPU a step: the share of the time that it
-waits for data. ``--conserve`` reads that many epochs and counts each against the manifest, nothing else.
+snapshot first. Then each feeds forward and backward of a model, on one core: the share of the time that it waits for data. In
+place of a model there may be a stand-in that uses ``--step-seconds`` of CPU a step. ``--conserve`` reads that many epochs and
+counts each against the manifest, nothing else.
 """
 
 import argparse
@@ -16,13 +18,17 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from training.batch import Needs
+from training.batch import Batch, Needs
 from training.decode import Pixels
 from training.families import Part, Pool
+from training.model import Model, build
+from training.options import make_options
 from training.reader import batches
 from training.sampling import usable
 from training.snapshot import Manifest, read_manifest
@@ -74,19 +80,42 @@ def speed(found: Iterator[object], batch: int, steps: int) -> float:
     return steps * batch / (time.perf_counter() - began)
 
 
-def waiting(found: Iterator[object], step_seconds: float, steps: int) -> float:
-    """Share of the time that a model waits which needs ``step_seconds`` of one core a step."""
-    matrix, waited = torch.rand(256, 256), 0.0
+def waiting(found: Iterator[object], work: Callable[[torch.Tensor], None], steps: int) -> float:
+    """Share of the time that ``work`` on each batch's pixels waits for them."""
+    waited = 0.0
     next(found)
     began = time.perf_counter()
     for _ in range(steps):
         asked = time.perf_counter()
-        next(found)
+        one = next(found)
         waited += time.perf_counter() - asked
-        until = time.thread_time() + step_seconds
+        work(one.pixels if isinstance(one, Batch) else one)  # type: ignore[arg-type]
+    return waited / (time.perf_counter() - began)
+
+
+def training(model: Model, batch: int) -> Callable[[torch.Tensor], None]:
+    """Forward and backward of a model on pixels [batch, 3, H, W], with the same texts each time."""
+    network: Any = model.network
+    tokens, own = model.tokenize(["a dog and a cat on the grass"] * batch), torch.arange(batch)
+
+    def work(pixels: torch.Tensor) -> None:
+        network.zero_grad()
+        logits = network.encode_image(pixels, normalize=True) @ network.encode_text(tokens, normalize=True).T
+        F.cross_entropy(100 * logits, own).backward()
+
+    return work
+
+
+def stand_in(seconds: float) -> Callable[[torch.Tensor], None]:
+    """What uses one core for so long."""
+    matrix = torch.rand(256, 256)
+
+    def work(pixels: torch.Tensor) -> None:  # noqa: ARG001 - as a model is called
+        until = time.thread_time() + seconds
         while time.thread_time() < until:
             matrix @ matrix
-    return waited / (time.perf_counter() - began)
+
+    return work
 
 
 def conserve(manifest: Manifest, epochs: int, pool: Pool, workers: int) -> None:
@@ -102,12 +131,13 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--snapshot", required=True, help="folder that dualset publish wrote")
-    parser.add_argument("--size", type=int, default=64, help="side of the images for the model, in pixels")
+    parser.add_argument("--model", default="embedded:clip_objects.json", help="config of the model that is fed")
+    parser.add_argument("--size", type=int, default=0, help="side of the images in pixels; 0: the model's")
     parser.add_argument("--batch", type=int, default=128, help="images a step")
     parser.add_argument("--steps", type=int, default=20, help="steps that are timed in each round")
     parser.add_argument("--rounds", type=int, default=3, help="the loaders take turns; the median counts")
     parser.add_argument("--workers", type=int, default=2, help="of each loader")
-    parser.add_argument("--step-seconds", type=float, default=0.3, help="CPU seconds of the model's stand-in")
+    parser.add_argument("--step-seconds", type=float, default=0.0, help="CPU seconds of a stand-in for the model")
     parser.add_argument("--pool", choices=("thread", "process", "dummy"), default="thread", help="Petastorm's")
     parser.add_argument("--conserve", type=int, default=0, help="only count so many epochs")
     options = parser.parse_args()
@@ -116,10 +146,10 @@ def main() -> None:
     if options.conserve:
         conserve(manifest, options.conserve, options.pool, options.workers)
         return
-    from open_clip import SimpleTokenizer
-
-    pixels, tokenize = Pixels(options.size), SimpleTokenizer()
-    print(f"snapshot {manifest.id}: {manifest.totals.images} images of {manifest.totals.families} families, {options.size} px")
+    model = build(make_options({"snapshot": options.snapshot, "output": "", "model": options.model}))
+    pixels, tokenize = Pixels(options.size or model.image_size, *model.mean_and_std), model.tokenize
+    work = stand_in(options.step_seconds) if options.step_seconds else training(model, options.batch)
+    print(f"snapshot {manifest.id}: {manifest.totals.images} images of {manifest.totals.families} families, {pixels.size} px")
     with tempfile.TemporaryDirectory() as folder:
         files = LooseFiles(manifest, Path(folder), pixels)
 
@@ -135,7 +165,7 @@ def main() -> None:
             for name in start:
                 fast[name].append(speed(start[name](), options.batch, options.steps))
             for name in start:
-                idle[name].append(waiting(start[name](), options.step_seconds, options.steps))
+                idle[name].append(waiting(start[name](), work, options.steps))
     one = statistics.median(fast["DataLoader"])
     for name in start:
         rate, share = statistics.median(fast[name]), statistics.median(idle[name])

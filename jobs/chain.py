@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobs import extract, ingest, inpaint, plan, recheck, rewrite, score, segment, variants
+from jobs import extract, ingest, inpaint, placebos, plan, recheck, rewrite, score, segment, variants
 from jobs.stream import Batch, Run, Stage, StageError, finish, generation_of, reset, start, write
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 CHAIN: tuple[Stage, ...] = tuple(module.STAGE for module in (ingest, extract, segment, plan, rewrite, inpaint, recheck, score))
 NAMES = tuple(stage.name for stage in CHAIN)
-BESIDE: tuple[Stage, ...] = (variants.STAGE,)  # run where asked for by name; no stage waits for them
+BESIDE: tuple[Stage, ...] = (variants.STAGE, placebos.STAGE)  # run where asked for by name; no stage waits for them
 
 
 def named(names: Sequence[str]) -> list[Stage]:

@@ -3,9 +3,9 @@
     spark-submit --properties-file conf/spark-defaults.conf jobs/publish.py --root R --shards 8
 
 What goes in: the kept pairs of ``samples`` under the current policy, the dual images that have one, and every ok original with
-its own captions, families of n = 0 included; what the detector saw in it, and variants of its texts, if any were made. The images
-of a family meet in the one exchange of the project that carries bytes, a few ingest batches at a time; nothing but counts, labels
-and, as broadcasts, a wave's keys and texts passes the driver.
+its own captions, families of n = 0 included; what the detector saw in it; variants of its texts and its placebo, where there are.
+The images of a family meet in the one exchange of the project that carries bytes, a few ingest batches at a time; nothing but
+counts, labels and, as broadcasts, a wave's keys and texts passes the driver.
 """
 
 import hashlib
@@ -13,65 +13,21 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from jobs.policy import describe
 from jobs.settings import Settings, settings_hash
+from jobs.snapshot_rows import Pinned, numbered, pin, thinning, wave_rows
 from jobs.stream import StageError
 from jobs.tables import Store
-from jobs.views import VIEWS, judged, latest
-from training.snapshot import COLUMNS, JOINT, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, TableVersion, read_manifest
+from training.snapshot import JOINT, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, read_manifest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Later stages first: whatever a row of an entry refers to was committed before it, and so is in a version that is pinned later.
-READ = ("reviews", "text_variants", "scores", "dual_images", "families", "instances", "images", "withdrawn")
-BY_HAND = ("reviews", "text_variants", "withdrawn")  # may not be there
 # A sorted, streaming aggregation holds one family at a time; Spark's default holds the bytes of 128.
 STREAMING = {"spark.sql.execution.useObjectHashAggregateExec": "false"}
-
-
-@dataclass(frozen=True)
-class Pinned(Store):
-    """The tables at the versions that one snapshot is made from."""
-
-    tables: dict[str, TableVersion] = field(default_factory=dict)
-
-    def name(self, table: str) -> str:
-        """How SQL names a table at its pinned version."""
-        return f"{super().name(table)} VERSION AS OF {self.tables[table].version}"
-
-    def latest(self, table: str) -> str:
-        """SQL for the last attempts of a table's rows, without withdrawn records."""
-        return latest(self, table, withdrawn="withdrawn" in self.tables)
-
-    def rows(self, table: str, wave: Sequence[str]) -> "DataFrame":
-        """The current ok rows of some ingest batches."""
-        from pyspark.sql import functions as F
-
-        found = self.spark.sql(f"SELECT * FROM {self.latest(table)}")  # noqa: S608 - names come from this project
-        return found.where(F.col("ingest_batch").isin(list(wave)) & (F.col("status") == "ok"))
-
-
-def pin(store: Store) -> Pinned:
-    """Look up the present version of every table that publish reads.
-
-    Raises:
-        StageError: the chain has not run to its end.
-    """
-    tables = {}
-    for table in READ:
-        if store.exists(table):
-            history = store.spark.sql(f"DESCRIBE HISTORY {store.name(table)} LIMIT 1").first()
-            detail = store.spark.sql(f"DESCRIBE DETAIL {store.name(table)}").first()
-            assert history is not None and detail is not None, "a table has a history"
-            tables[table] = TableVersion(version=history["version"], id=detail["id"])
-        elif table not in BY_HAND:
-            raise StageError(f"publish reads {table}, which is not there yet: run the chain first")
-    return Pinned(store.spark, store.root, store.catalog, store.schema_name, tables)
 
 
 def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambda line: None) -> tuple[Manifest, bool]:
@@ -96,8 +52,10 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
         say(f"snapshot {name}")
     counts: Counter[str] = Counter()
     lattice: dict[tuple[int, int], Counter[str]] = {}
-    for number, wave in enumerate(waves(pinned, settings)):
-        families = numbered(pinned, settings, wave, counts["families"]).persist()
+    planned = waves(pinned, settings)
+    shares = thinning(pinned, settings, [batch for wave in planned for batch in wave])
+    for number, wave in enumerate(planned):
+        families = numbered(pinned, settings, wave, counts["families"], shares).persist()
         _count(families, counts, lattice)
         _write(pinned, settings, wave, families, f"{folder}/data/wave={number}")
         families.unpersist()
@@ -110,15 +68,19 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
             "id": name,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "schema_hash": SCHEMA_HASH,
-            "columns": COLUMNS,
+            "columns": pinned.columns,
             "tables": made_from,
             "stages": _stages(store),
             "shards": settings.publish.shards,
             "seed": settings.publish.seed,
             "files": _files(store.spark, folder),
-            "totals": {key: counts[key] for key in ("families", "images", "texts", "pairs", "left_out")},
+            "totals": {key: counts[key] for key in ("families", "images", "texts", "pairs", "placebos", "left_out")},
             "vocabulary": _vocabulary(store.spark, folder),
-            "lattice": [{"n": n, "removed": k, "made": c["made"], "kept": c["kept"]} for (n, k), c in sorted(lattice.items())],
+            "lattice": [
+                {"n": n, "removed": k} | {key: c[key] for key in ("made", "passed", "kept")}
+                for (n, k), c in sorted(lattice.items())
+            ],
+            "balance": settings.publish.balance,
             "policy": describe(settings.policy, embedder=bool(settings.embedder.model)),
             # Not `spark`: its conf may hold keys of a storage, and a snapshot is handed on.
             "settings": settings.model_dump(mode="json", exclude={"spark"}),
@@ -133,9 +95,11 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
 
 
 def balance(lattice: dict[tuple[int, int], Counter[str]]) -> list[str]:
-    """What filtering left of the lattices: for each size of family, "kept of made" by the number of removed components."""
-    sizes = sorted({n for n, _ in lattice})
-    rows = {n: [f"{c['kept']} of {c['made']}" for (size, _), c in sorted(lattice.items()) if size == n] for n in sizes}
+    """What filtering and balancing left of the lattices, by the number of removed components: "kept (of passed) of made"."""
+    rows: dict[int, list[str]] = {}
+    for (n, _), c in sorted(lattice.items()):
+        between = f" of {c['passed']} kept" if c["passed"] != c["kept"] else ""
+        rows.setdefault(n, []).append(f"{c['kept']}{between} of {c['made']}")
     return [f"  families of {n}: {', '.join(row)} images with 0 to {n} removed" for n, row in rows.items()]
 
 
@@ -151,86 +115,6 @@ def waves(pinned: Pinned, settings: Settings) -> list[list[str]]:
     _enough(sum(found.values()), settings)
     order = sorted(found, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-def numbered(pinned: Pinned, settings: Settings, wave: Sequence[str], before: int) -> "DataFrame":
-    """One row a family, without image bytes: what goes in, its place in the wave's shuffled order, and its shard.
-
-    ``kept`` are the (subset, attempt) of its images that go in and ``made`` the subsets of all; ``pairs`` counts its kept pairs;
-    ``texts`` has each usable text of a caption once. Families that are not ``used`` (no image or no text is left) come last.
-    ``before`` families are in earlier waves.
-    """
-    from pyspark.sql import Window
-    from pyspark.sql import functions as F
-
-    found = {name: pinned.latest(name) for name in pinned.tables}
-    samples = pinned.spark.sql(VIEWS["samples"].format(**found, judged=judged(pinned, settings.policy, pinned.tables)))
-    pairs = samples.where(F.col("ingest_batch").isin(list(wave))).groupBy("record_id", "subset").agg(*map(F.expr, PAIRS))
-    duals = pinned.rows("dual_images", wave).select("record_id", "subset", "attempt")
-    images = duals.join(pairs, on=["record_id", "subset"], how="left").groupBy("record_id").agg(*map(F.expr, IMAGES))
-    written = pinned.rows("images", wave).select("record_id", F.col("captions").alias("written"))
-    families = pinned.rows("families", wave).select("record_id", "n", F.expr(LABELS), "captions")
-    found_in = pinned.rows("instances", wave).select("record_id", F.expr(SEEN.format(settings.plan.remove_score)))
-    # A window over the narrow rows of one wave.
-    order = Window.orderBy(F.col("used").desc(), F.xxhash64("record_id", F.lit(settings.publish.seed)), "record_id")
-    return (
-        families.join(written, on="record_id", how="inner")
-        .join(images, on="record_id", how="inner")
-        .join(found_in, on="record_id", how="left")
-        .select("record_id", "n", "labels", F.expr(DETECTED), "kept", "made", "pairs", F.expr(TEXTS).alias("texts"))
-        .withColumn("used", F.expr("size(kept) > 0 AND size(texts) > 0"))
-        .withColumn("position", F.row_number().over(order) - 1)
-        .withColumn("shard", F.expr(f"cast((position + {before}L) % {settings.publish.shards} AS INT)"))
-    )
-
-
-def wave_rows(pinned: Pinned, settings: Settings, wave: Sequence[str], families: "DataFrame") -> "DataFrame":
-    """The rows of ``training.snapshot.COLUMNS`` of one wave, in order within each shard; ``families`` come from ``numbered``."""
-    from pyspark.sql import functions as F
-
-    place = ["task", "shard", "position", "record_id"]
-    tasks = F.array(*[F.lit(key).cast("long") for key in task_keys(pinned.spark, settings.publish.shards)])
-    families = families.where("used")
-    keys = families.withColumn("task", tasks[F.col("shard")]).select(*place, F.expr("inline(kept)"))
-    # The plain table, as the keys name the attempt: nothing but broadcasts meets the bytes before their one exchange.
-    blobs = pinned.spark.sql(f"SELECT * FROM {pinned.name('dual_images')}").where(F.col("ingest_batch").isin(list(wave)))  # noqa: S608
-    meet = (
-        blobs.select("record_id", "subset", "attempt", "image")
-        .join(F.broadcast(keys), on=["record_id", "subset", "attempt"], how="inner")
-        .select(*place, "subset", "image")
-        .repartition(settings.publish.shards, "task")
-        .sortWithinPartitions(*place, "subset")
-    )
-    whole = meet.groupBy(*place).agg(F.collect_list("subset").alias("subsets"), F.collect_list("image").alias("images"))
-    words = with_variants(pinned, wave, families).select(
-        *("record_id", "n", "labels", "detected"),
-        *[F.col(f"texts.{name}").alias(name) for name in TEXT],
-        *[F.col(f"varied.{name}").alias(name) for name in VARIANT],
-    )
-    return (
-        whole.join(F.broadcast(words), on="record_id", how="inner")
-        .sortWithinPartitions("shard", "position")
-        .select(*[F.col(name).cast(kind).alias(name) for name, kind in COLUMNS.items()])
-    )
-
-
-def with_variants(pinned: Pinned, wave: Sequence[str], families: "DataFrame") -> "DataFrame":
-    """``families`` and the ``varied`` texts of each, structs of ``VARIANT``: none where there is no ``text_variants``."""
-    from pyspark.sql import functions as F
-
-    if "text_variants" not in pinned.tables:
-        return families.withColumn("varied", F.expr(f"from_json('[]', '{VARIED}')"))
-    variants = pinned.rows("text_variants", wave).select("record_id", "variants")
-    return families.join(variants, on="record_id", how="left").withColumn("varied", F.expr(VARIANTS))
-
-
-def task_keys(spark: "SparkSession", shards: int) -> list[int]:
-    """One key a shard such that ``repartition(shards, key)`` gives every shard a task of its own; shard numbers would collide."""
-    from pyspark.sql import functions as F
-
-    tried = spark.range(0, 30 * shards + 100, numPartitions=1).withColumn("task", F.pmod(F.hash("id"), F.lit(shards)))
-    found = {row["task"]: row["key"] for row in tried.groupBy("task").agg(F.min("id").alias("key")).collect()}
-    return [found[task] for task in range(shards)]
 
 
 def _write(pinned: Pinned, settings: Settings, wave: Sequence[str], families: "DataFrame", folder: str) -> None:
@@ -255,19 +139,28 @@ def _enough(families: int, settings: Settings) -> None:
 def _count(families: "DataFrame", counts: Counter[str], lattice: dict[tuple[int, int], Counter[str]]) -> None:
     from pyspark.sql import functions as F
 
-    sums = {"images": "size(kept)", "texts": "size(texts)", "pairs": "pairs", "families": "1"}
+    sums = {
+        "images": "size(kept)",
+        "texts": "size(texts)",
+        "pairs": "pairs",
+        "placebos": "int(placebo IS NOT NULL)",
+        "families": "1",
+    }
     total = families.agg(
         *[F.expr(f"coalesce(sum({value}) FILTER (WHERE used), 0) AS {name}") for name, value in sums.items()],
         F.count_if(~F.col("used")).alias("left_out"),
     ).first()
     assert total is not None, "an aggregate without groups has one row"
     counts.update(total.asDict())
-    duals = families.select("n", "kept", "used", F.explode("made").alias("subset"))
+    duals = families.select("n", "kept", "passed", "used", F.explode("made").alias("subset"))
     rows = duals.groupBy("n", F.expr("bit_count(subset) AS removed")).agg(
-        F.count("*").alias("made"), F.expr("count_if(used AND array_contains(kept.subset, subset)) AS kept")
+        F.count("*").alias("made"),
+        F.expr("count_if(used AND array_contains(passed, subset)) AS passed"),
+        F.expr("count_if(used AND array_contains(kept.subset, subset)) AS kept"),
     )
     for row in rows.collect():
-        lattice.setdefault((row["n"], row["removed"]), Counter()).update(made=row["made"], kept=row["kept"])
+        found = {key: row[key] for key in ("made", "passed", "kept")}
+        lattice.setdefault((row["n"], row["removed"]), Counter()).update(found)
 
 
 def _files(spark: "SparkSession", folder: str) -> list[dict[str, object]]:
@@ -332,41 +225,6 @@ def _configured(spark: "SparkSession", values: dict[str, str]) -> Iterator[None]
         for key, old in before.items():
             spark.conf.unset(key) if old is None else spark.conf.set(key, old)
 
-
-LABELS = "coalesce(transform(components, c -> c.label), array()) AS labels"
-# Our column: that of `samples`.
-TEXT = {
-    "caption_id": "caption_id",
-    "text": "caption",
-    "text_named": "names",
-    "text_mentions": "mentions",
-    "text_may_mention": "may_mention",
-}
-# Of arrays apart, so that no mask is read.
-SEEN = """transform(filter(arrays_zip(instances.label, instances.score), i -> i.score >= {}D), i -> i.label)
-    AS seen"""
-DETECTED = "array_sort(array_union(labels, coalesce(seen, array()))) AS detected"
-VARIANT = ("variant_of", "variant_kind", "variant_text", "variant_mentions", "variant_may_mention", "variant_names")
-VARIED = "ARRAY<STRUCT<" + ", ".join(f"{name}: {COLUMNS[name][6:-1]}" for name in VARIANT) + ">>"
-# A text's subset is what its caption names and it does not mention. Equal strings of two captions each have their own.
-VARIANTS = f"""array_sort(array_distinct(flatten(transform(texts, (t, at) -> transform(
-    filter(coalesce(variants, array()), v -> v.text IS NOT NULL
-        AND v.caption_id = t.caption_id AND v.subset = (t.text_named & ~t.text_mentions)),
-    v -> struct(cast(at AS INT) AS variant_of, v.kind AS variant_kind, v.text AS variant_text, v.mentions AS variant_mentions,
-        v.may_mention AS variant_may_mention, array_join(v.names, '{JOINT}') AS variant_names))))))"""
-PAIRS = ("count(*) AS pairs", f"collect_set(struct({', '.join(f'{theirs} AS {our}' for our, theirs in TEXT.items())})) AS said")
-# Originals always go on; others if a text is left that is exact for them.
-IMAGES = (
-    "collect_list(struct(subset, attempt)) FILTER (WHERE subset = 0 OR pairs IS NOT NULL) AS kept",
-    "collect_list(subset) AS made",
-    "coalesce(sum(pairs), 0) AS pairs",
-    "flatten(collect_list(said)) AS said",
-)
-# An original's own captions; a caption is its own text, and surely mentions what it names.
-ORIGINALS = """transform(filter(captions, c -> c.status IN ('ok', 'not_monotone') AND array_contains(made, 0)), c -> struct(
-    c.caption_id AS caption_id, get(filter(written, w -> w.caption_id = c.caption_id), 0).caption AS text,
-    c.names AS text_named, c.names AS text_mentions, c.may_name AS text_may_mention))"""
-TEXTS = f"array_sort(array_distinct(filter(concat(said, {ORIGINALS}), t -> t.text IS NOT NULL)))"
 
 if __name__ == "__main__":
     from jobs.cli import main

@@ -30,6 +30,7 @@ DUAL = (
     "STRUCT<subset: INT, removed: ARRAY<STRING>, edited_fraction: DOUBLE, seam: DOUBLE, reused: BOOLEAN,"
     " seed: BIGINT, width: INT, height: INT, image: BINARY, status: STRING, error: STRING>"
 )
+PLACEBO = f"label STRING, mask {RLE}, edited_fraction DOUBLE, seam DOUBLE, seed BIGINT, width INT, height INT, image BINARY"
 LOCATOR = "STRUCT<path: STRING, offset: BIGINT, length: BIGINT, member: STRING>"
 SECONDS = "STRUCT<load: DOUBLE, decode: DOUBLE, model: DOUBLE, encode: DOUBLE>"
 
@@ -138,6 +139,16 @@ TABLES: dict[str, Table] = {
                 ("dual_present", "status <> 'ok' OR image IS NOT NULL"),
                 ("subset_not_negative", "subset >= 0"),
             ),
+        ),
+        _table(
+            "placebos",
+            "An original with an object-free region inpainted, of families with a component",
+            ("record_id",),
+            f"""record_id STRING NOT NULL, label STRING COMMENT 'of the component whose shape it is',
+    mask {RLE} COMMENT 'where it was moved to, not dilated', edited_fraction DOUBLE, seam DOUBLE, seed BIGINT, inpainter STRING,
+    width INT, height INT""",
+            blob_column="image BINARY",
+            checks=(("placebo_present", "status <> 'ok' OR image IS NOT NULL"),),
         ),
         _table(
             "rechecks",

@@ -182,6 +182,9 @@ class Publish(_Node):
     seed: int = Field(0, ge=0, description="of the order of families")
     wave_batches: int = Field(8, ge=1, description="ingest batches whose images are shuffled at a time")
     row_group_bytes: int = Field(8 << 20, ge=1 << 10, description="bytes in a row group, the unit of reading")
+    balance: Literal["none", "lattice"] = Field(
+        "none", description="lattice: leave kept duals out until every number of removed components is kept at one rate"
+    )
 
 
 class Spark(_Node):

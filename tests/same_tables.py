@@ -10,7 +10,7 @@ from jobs.schemas import TABLES
 
 # Timings, ids of runs and of checkpoints, the device, and texts of errors (which name paths and processes).
 INCIDENTAL = {"run_id", "generation", "seconds", "wall_seconds", "write_seconds", "started_at", "device", "error", "settings"}
-ON_DEMAND = ("withdrawn", "reviews", "text_variants")
+ON_DEMAND = ("withdrawn", "reviews", "text_variants", "placebos")
 TOLERANCE = 1e-4
 KEYS = {"runs": ("stage", "batch_id")}
 

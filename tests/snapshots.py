@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from training.snapshot import COLUMNS, SCHEMA_HASH, Manifest, read_manifest
+from training.snapshot import COLUMNS, PLACEBO, SCHEMA_HASH, Manifest, read_manifest
 
 Row = dict[str, Any]
 COLOURS = {"dog": "saddlebrown", "cat": "orange", "cup": "navy"}
@@ -73,14 +73,15 @@ def drawn(count: int, seed: int = 0, *, variants: bool = False) -> list[Row]:
 
 
 def write(folder: Path, rows: Sequence[Row], *, shards: int = 2, group: int = 3, waves: int = 1) -> Manifest:
-    """A snapshot of the rows, dealt out to the shards; ``group`` families a row group."""
+    """A snapshot of the rows, dealt out to the shards; ``group`` families a row group. A row may have a ``placebo``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     types = {"STRING": pa.string(), "INT": pa.int32(), "BINARY": pa.binary()}
-    kinds = {name: kind.removeprefix("ARRAY<").removesuffix(">") for name, kind in COLUMNS.items()}
+    columns = COLUMNS | (PLACEBO if any("placebo" in row for row in rows) else {})
+    kinds = {name: kind.removeprefix("ARRAY<").removesuffix(">") for name, kind in columns.items()}
     schema = pa.schema(
-        [(name, pa.list_(types[kinds[name]]) if "ARRAY" in kind else types[kind]) for name, kind in COLUMNS.items()]
+        [(name, pa.list_(types[kinds[name]]) if "ARRAY" in kind else types[kind]) for name, kind in columns.items()]
     )
     files = []
     for shard in range(shards):
@@ -98,7 +99,7 @@ def write(folder: Path, rows: Sequence[Row], *, shards: int = 2, group: int = 3,
     words = {label for row in rows for label in (*row["labels"], *row["detected"])}
     words |= {label for row in rows for names in row["variant_names"] for label in names.split("|") if label}
     manifest = Manifest.model_validate(
-        {"id": folder.name, "made_at": "2020-01-01T00:00:00+00:00", "schema_hash": SCHEMA_HASH, "columns": COLUMNS, "tables": {}}
+        {"id": folder.name, "made_at": "2020-01-01T00:00:00+00:00", "schema_hash": SCHEMA_HASH, "columns": columns, "tables": {}}
         | {
             "stages": {},
             "shards": shards,

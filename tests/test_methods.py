@@ -95,8 +95,8 @@ def test_ce_clip():
     assert "thresholds" in method.state_dict()
 
 
-def test_thresholds_have_a_bound_and_rest_in_evaluation():
-    """A gap of 20 gives a threshold of 10; a method that is not in training keeps what it has."""
+def test_thresholds_have_bounds_and_rest_in_evaluation():
+    """A gap of 20 gives a threshold of 10, a negative that wins one of 0; a method that is not in training keeps what it has."""
     texts = torch.cat([TEXTS, torch.tensor([[0.0, 0.0, 1.0]])])  # a gap of .8
     about = facts(TWO, [DOG, CAT, variant("a red dog", 0)])
     method = make("ce_clip")
@@ -104,6 +104,8 @@ def test_thresholds_have_a_bound_and_rest_in_evaluation():
     assert method.thresholds[0].item() == 10.0
     method.eval()(IMAGES, texts, SCALE, about)
     assert method.thresholds[0].item() == 10.0
+    method.train()(IMAGES, torch.cat([TEXTS, IMAGES[:1]]), SCALE, about)
+    assert method.thresholds[0].item() == 0.0
 
 
 def test_svlc():
@@ -169,6 +171,27 @@ def test_first_form():
     found = loss(make("powerset", first_form=True), texts, facts(FAMILY, FAMILY_TEXTS[:1] * 2))
     assert found.total.item() == pytest.approx((math.log(2) + CHOICE) / 2, abs=1e-6)
     assert make("powerset", first_form=True).needs.own == "original"
+
+
+def test_dual_texts_without_dual_images():
+    """The whole scene with "a banana", drawn of its family: a target though it is entailed, as the dog's own text is."""
+    method = make("powerset", images="originals")
+    assert (method.needs.members, method.needs.duals, method.needs.own) == (1, False, "true")
+    found = loss(method, TEXTS, facts([FAMILY[0], TWO[1]], [FAMILY_TEXTS[1], CAT]))
+    assert found.total.item() == pytest.approx(CHOICE, abs=1e-6), "4 against 3 in both rows and both columns"
+    assert found.counts["false_but_positive"] == found.counts["true_but_negative"] == 0
+
+
+def test_an_entailed_text_drawn_for_another_image_is_masked():
+    """Twice the same original at an epoch's end, with its caption and with "a banana": neither is told from the other."""
+    found = loss(make("powerset", images="originals"), TEXTS, facts([FAMILY[0]] * 2, FAMILY_TEXTS))
+    # Row 1: its own caption alone. Row 2: both texts are targets, of 3 and 4. Column 1: of 4 and 3. Column 2: alone.
+    assert found.total.item() == pytest.approx((CHOICE + 0.5) / 2, abs=1e-6)
+
+
+def test_leave_one_out_asks_for_some_of_the_duals():
+    needs = make("powerset+negclip", subsets="leave_one_out", members=2).needs
+    assert (needs.subsets, needs.members, needs.duals) == ("leave_one_out", 2, True)
 
 
 def test_exact_texts_of_other_images():
@@ -257,9 +280,10 @@ def test_joined():
     assert method.needs.variants == METHODS["ce_clip"].needs.variants
     assert make("powerset+simclip").needs.neighbours
     images, texts, about = batch_for(method.needs)
+    method.second.thresholds.fill_(-1)
     found = method(images, texts, SCALE, about)
     assert set(found.parts) == {"contrast", "imc", "cmr"}
-    assert (method.second.thresholds != 0).all()
+    assert (method.second.thresholds >= 0).all(), "those of all four kinds were moved"
 
 
 @pytest.mark.parametrize(
@@ -270,6 +294,11 @@ def test_joined():
         ("clip", {"positives": "all"}, "masked or multi"),
         ("powerset", {"entailed": "some"}, "mask, soft or rank"),
         ("powerset", {"entailed": "soft", "masking": False}, "without masking"),
+        ("powerset", {"subsets": "pairs"}, "all or leave_one_out"),
+        ("powerset", {"images": "duals"}, "all or originals"),
+        ("powerset", {"images": "originals", "members": 4}, "copies of it"),
+        ("powerset", {"images": "originals", "first_form": True}, "one image and one text"),
+        ("powerset", {"images": "originals", "entailed": "rank"}, "one image and one text"),
         ("svlc", {"source": "guesses"}, "rules, model or both"),
         ("negclip+powerset", {}, "no method"),
     ],

@@ -110,7 +110,7 @@ def test_a_row_is_a_whole_family(published: Manifest, reader: str) -> None:
     assert found["a"]["images"] == [png(0), png(1)]
     assert found["a"]["text"] == ["a dog on grass", "a dog on grass -1"]
     assert found["a"]["detected"] == ["dog", "zebra"], "the ant is below what removal would take"
-    assert found["a"]["variant_text"] == [], "nobody made any"
+    assert found["a"]["variant_text"] == [] and found["a"]["placebo"] is None, "nobody made any"
     assert (found["a"]["text_named"], found["a"]["text_mentions"]) == ([1, 1], [1, 0])
     assert found["b"]["subsets"] == [0, 1, 2], "subset 3 is refused, subset 2 is the second attempt's"
     assert found["b"]["images"] == [png(0), png(1), png(2)]
@@ -145,7 +145,8 @@ def test_the_manifest_counts(published: Manifest, store: Store) -> None:
 
 
 def test_what_filtering_left_of_the_lattices_is_said(published: Manifest) -> None:
-    lattice = {(row.n, row.removed): Counter(made=row.made, kept=row.kept) for row in published.lattice}
+    assert published.balance == "none" and all(row.passed == row.kept for row in published.lattice)
+    lattice = {(row.n, row.removed): Counter(made=row.made, passed=row.passed, kept=row.kept) for row in published.lattice}
     assert job.balance(lattice)[-1] == "  families of 2: 1 of 1, 2 of 2, 0 of 1 images with 0 to 2 removed"
 
 
@@ -243,7 +244,17 @@ def test_withdrawn_records_and_the_current_policy(published: Manifest, store: St
     assert sorted(by_id(published)) == ["a", "b", "c", "d"], "a snapshot is never changed"
 
 
-def test_variants_follow_their_texts(store: Store) -> None:
+def test_variants_and_placebos_follow_their_families(store: Store) -> None:
+    shown = [
+        ("b", "00000001", 0, "ok", png(77)),
+        ("c", "00000000", 0, "ok", png(78)),
+        ("a", "00000000", 0, "no_free_place", None),
+    ]
+    shown.append(("b", "00000001", 1, "ok", png(79)))  # tried again
+    names = ("record_id", "ingest_batch", "attempt", "status", "image")
+    store.create("placebos")
+    placebos = [dict(zip(names, one, strict=True)) for one in shown]
+    store.append(store.spark.createDataFrame(placebos, schema(store.spark, "placebos")), "placebos")
     rows = [
         ("b", "b0", 0, "swap", "a cat and a dog"),
         ("b", "b0", 2, "rewrite", "b0 without the cat, said otherwise"),
@@ -265,7 +276,7 @@ def test_variants_follow_their_texts(store: Store) -> None:
     ]
     store.append(store.spark.createDataFrame(table, schema(store.spark, "text_variants")), "text_variants")
     manifest, new = job.publish(store, SETTINGS)
-    assert new
+    assert new and manifest.has_placebos and manifest.totals.placebos == 2
     assert "emu" in manifest.vocabulary
     for reader in ("pyarrow", "petastorm"):
         found = by_id(manifest, reader)
@@ -279,12 +290,48 @@ def test_variants_follow_their_texts(store: Store) -> None:
         assert b["variant_names"] == ["dog|emu"] * 2
         assert [found["c"]["text"][place] for place in found["c"]["variant_of"]] == ["a tap"]
         assert found["a"]["variant_text"] == []
+        assert {key: found[key]["placebo"] for key in "abc"} == {"a": None, "b": png(79), "c": png(78)}
+        assert found["b"]["subsets"] == [0, 1, 2] and found["b"]["images"] == [png(0), png(1), png(2)], "as without"
+
+
+def with_publish(**publish: Any) -> Settings:
+    return SETTINGS.model_copy(update={"publish": SETTINGS.publish.model_copy(update=publish)})
+
+
+def test_what_was_kept_unevenly_is_balanced(spark: Any, tmp_path: Path) -> None:
+    """Of eight families half the pairs are refused where both things are gone: of the single removals half go in as well."""
+    store = Store.of(spark, str(tmp_path / "root"), SETTINGS)
+    made = [family(f"r{i}", ["dog", "cat"], {f"a dog and a cat {i}": 3}) for i in range(8)]
+    for i, one in enumerate(made):
+        for score in one["scores"]:
+            score["residual"] = 0.9 if score["subset"] == 3 and i % 2 else 0.1
+    for table in made[0]:
+        store.create(table)
+        rows = [row for one in made for row in one[table]]
+        store.append(store.spark.createDataFrame(rows, schema(store.spark, table)).coalesce(1), table)
+    manifest, _ = job.publish(store, with_publish(balance="lattice", shards=1))
+    assert manifest.balance == "lattice"
+    counts = {row.removed: (row.made, row.passed, row.kept) for row in manifest.lattice}
+    assert counts == {0: (8, 8, 8), 1: (16, 16, 8), 2: (8, 4, 4)}
+    assert job.balance({(2, 1): Counter(made=16, passed=16, kept=8)}) == [
+        "  families of 2: 8 of 16 kept of 16 images with 0 to 2 removed"
+    ]
+    assert (manifest.totals.images, manifest.totals.pairs, manifest.totals.texts) == (20, 20, 20)
+    found = by_id(manifest)
+    assert sum(len(one["images"]) for one in found.values()) == 20
+    for one in found.values():
+        said = set(one["text_mentions"])
+        assert said == {3 & ~gone for gone in one["subsets"]}, "a text goes with its image"
+
+
+def test_what_was_lost_altogether_cannot_be_balanced(store: Store) -> None:
+    with pytest.raises(StageError, match="no image with 2 of 2 components removed was kept"):
+        job.publish(store, with_publish(balance="lattice"))
 
 
 def test_more_shards_than_families(store: Store) -> None:
-    settings = SETTINGS.model_copy(update={"publish": SETTINGS.publish.model_copy(update={"shards": 9, "wave_batches": 2})})
     with pytest.raises(StageError, match="cannot fill 9 shards"):
-        job.publish(store, settings)
+        job.publish(store, with_publish(shards=9, wave_batches=2))
 
 
 def test_before_the_chain_has_run(spark: Any, tmp_path: Path) -> None:

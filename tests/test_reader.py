@@ -37,6 +37,8 @@ WHOLE = Needs(members=8, duals=True)
 SHUFFLED = Needs(members=1, duals=True)
 RICH = Needs(members=2, duals=True, rewrites="rewrite", variants=(("swap", 2), ("paraphrase", 1)))
 MIXED = Needs(members=((1, 0.5), (8, 0.5)), duals=True)
+ONE_OUT = Needs(members=4, duals=True, subsets="leave_one_out")
+TEXTS_ONLY = Needs(own="true")
 PIXELS = Pixels(size=16)
 
 
@@ -72,9 +74,15 @@ def epochs(manifest: Manifest, needs: Needs, count: int, **more: Any) -> Iterato
         yield list(islice(flat, size))
 
 
+def with_placebos(count: int, **more: Any) -> list[dict[str, Any]]:
+    """Families of which those with a component have a placebo: a picture in one grey."""
+    rows = snapshots.drawn(count, **more)
+    return [row | {"placebo": snapshots.picture([], 0, shade=row["n"]) if row["n"] else None} for row in rows]
+
+
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return snapshots.write(tmp_path_factory.mktemp("reader") / "twenty", snapshots.drawn(20, variants=True), waves=2)
+    return snapshots.write(tmp_path_factory.mktemp("reader") / "twenty", with_placebos(20, variants=True), waves=2)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +125,9 @@ def test_equal_strings_have_one_key(two: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    "needs", [Needs(), WHOLE, SHUFFLED, RICH, MIXED], ids=["originals", "whole", "shuffled", "rich", "mixed"]
+    "needs",
+    [Needs(), WHOLE, SHUFFLED, RICH, MIXED, ONE_OUT, TEXTS_ONLY],
+    ids=["originals", "whole", "shuffled", "rich", "mixed", "one out", "texts only"],
 )
 def test_each_member_comes_once_an_epoch(manifest: Manifest, needs: Needs) -> None:
     every = sorted(members(manifest, needs))
@@ -260,18 +270,6 @@ def test_a_lost_row_group_is_an_error(manifest: Manifest, monkeypatch: pytest.Mo
     assert all(record in str(problem.value) for record in lost)
 
 
-def test_own_texts_may_be_original_captions(manifest: Manifest) -> None:
-    for batch in read(manifest, replace(SHUFFLED, own="original"), count=20):
-        assert torch.equal(batch.facts.mentions, batch.facts.named), "of dual images too, though it may be false of them"
-
-
-def test_rewrites_stand_in_with_equal_chance(two: Manifest) -> None:
-    found = read(two, replace(SHUFFLED, rewrites="rewrite"), count=120)
-    said = Counter("#rewrite" in text for batch in found for text in batch.text_ids if "00000" in text)
-    assert 0.6 < said[True] / said.total() < 0.73, "two rewrites and the caption: two thirds"
-    assert all((batch.facts.kind == TextKind.OWN).all() for batch in found)
-
-
 def test_variants_come_besides(manifest: Manifest) -> None:
     (batch,) = read(manifest, RICH, count=1)
     facts = batch.facts
@@ -386,8 +384,9 @@ def test_flips_are_asked_for(two: Manifest) -> None:
 def test_what_cannot_be_given_is_refused(manifest: Manifest, tmp_path: Path) -> None:
     for needs, reason in (
         (Needs(members=0), "at least one"),
-        (Needs(own="any"), "'dual' or 'original'"),
-        (Needs(placebo=0.1), "inpaint"),
+        (Needs(own="any"), "'true' or 'original'"),
+        (Needs(subsets="some"), "'leave_one_out'"),
+        (Needs(placebo=2.0), "a share of the originals"),
     ):
         with pytest.raises(ValueError, match=reason):
             read(manifest, needs)

@@ -19,7 +19,7 @@ from scenes.holds import holds
 from scenes.meaning import parse
 from scenes.words import words_of
 from tests import roots
-from udfs import language, variant_replace
+from udfs import language, masks, variant_replace
 from udfs.lexicon import normalise
 from udfs.role import Failure, Row
 from udfs.variant_llm import LanguageModelVariants, one_change
@@ -328,13 +328,13 @@ def test_the_stage(spark: SparkSession, tmp_path: Path):
     """Beside the chain: by name alone, one row a record, a row or a reason for every text and kind; gone with its source."""
     run = roots.open_root(spark, tmp_path / "root", "variants.each=9")
     pets = roots.Picture(
-        "pets.png", ["A dog sits to the left of a cat.", "a red dog"], [("dog", (4, 20, 40, 60)), ("cat", (56, 20, 92, 60))]
+        "pets.png", ["A dog sits to the left of a cat.", "a red dog"], [("dog", (4, 4, 24, 24)), ("cat", (70, 40, 90, 60))]
     )
     bare = roots.Picture("bare.png", ["a nice view"])
     roots.take(run, roots.Source(tmp_path / "one").write(pets, bare))
     roots.run_stages(run, "ingest", "extract", "segment", "plan", "rewrite")
     assert not run.store.exists("text_variants")
-    roots.run_stages(run, "variants")
+    roots.run_stages(run, "variants", "placebos")
     found, duals = roots.by_key(roots.rows(run, "text_variants"), "record_id"), roots.rows(run, "dual_texts")
     assert len(found) == len(duals) == 2
     for row in duals:
@@ -348,8 +348,13 @@ def test_the_stage(spark: SparkSession, tmp_path: Path):
     said = {normalise(one["text"]) for row in found.values() for one in row["variants"] if one["text"]}
     assert "a cat sits to the left of a dog" in said
     assert "a dog sits to the right of a cat" in said
+    (placebo,) = roots.rows(run, "placebos")
+    with_dog_and_cat = {row["record_id"] for row in roots.rows(run, "families") if row["n"] == 2}
+    assert {placebo["record_id"]} == with_dog_and_cat, "a nice view has no component"
+    assert placebo["status"] == "ok" and placebo["label"] in ("dog", "cat") and placebo["inpainter"] == "opencv"
+    assert masks.from_rle(placebo["mask"]).sum() == 20 * 20, "as large as the dog or the cat"
     fresh_from(run, "rewrite")
-    assert not run.store.exists("text_variants")
+    assert not run.store.exists("text_variants") and not run.store.exists("placebos")
     with pytest.raises(StageError, match="beside it variants"):
         named(["variant"])
     assert named(["variants", "rewrite"])[-1] in BESIDE

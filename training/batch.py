@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class TextKind(IntEnum):
     """What a text is to the image that it was picked for."""
 
-    OWN = 0  # the text that its image is trained on: exact, and true of it
+    OWN = 0  # the text that its image is trained on
     NEGATIVE = 1  # made to be false of that image: words swapped or replaced
     POSITIVE = 2  # made to be true of it besides its own: a paraphrase
 
@@ -55,7 +55,7 @@ class Batch:
     pixels: "Tensor"  # float32 [I, 3, H, W], normalised as the model wants it
     tokens: "Tensor"  # int64 [T, L]
     facts: Facts
-    image_ids: tuple[str, ...]  # I times "record_id/subset"
+    image_ids: tuple[str, ...]  # I times "record_id/subset", with "p" of a placebo
     text_ids: tuple[str, ...]  # T times "record_id/caption_id", with "#kind" of a variant
 
 
@@ -67,17 +67,20 @@ class Needs:
         members: k, images of one family in a batch; whole families if it exceeds their size. A mixture is given as
             (k, share of the families).
         duals: whether members may be dual images, or the original alone.
-        own: which text an image gets: one that is exact for it ("dual"), or always an original caption ("original"), though it
-            may be false of a dual image.
+        subsets: which dual images: "all", or those without exactly one component ("leave_one_out").
+        own: which text an image gets: one that is exact for it ("dual"), any of its family that is true of it ("true"), or always
+            an original caption ("original"), though it may be false of a dual image.
         rewrites: kind of variant that stands in for an own text with equal chance among all there are; "" for none (LaCLIP).
         variants: kinds of variants that come besides, and how many of each for every image; an image with fewer has fewer.
         neighbours: batches of families whose captions are near each other (SimCLIP), or drawn at random.
         mined: images of a batch that are near neighbours of others in it (NegCLIP); they count as images of the step.
-        placebo: share of originals that come with an object-free region inpainted, text unchanged.
+        placebo: share of originals that come with an object-free region inpainted, text unchanged, of those that have such an
+            image in the snapshot: a family without components has none, nor one in which no place was free.
     """
 
     members: int | tuple[tuple[int, float], ...] = 1
     duals: bool = False
+    subsets: str = "all"
     own: str = "dual"
     rewrites: str = ""
     variants: tuple[tuple[str, int], ...] = ()

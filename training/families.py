@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from training.snapshot import COLUMNS, Manifest, SnapshotError, SnapshotFile
+from training.snapshot import COLUMNS, PLACEBO, Manifest, SnapshotError, SnapshotFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ TOGETHER = (
     ("caption_id", "text", "text_named", "text_mentions", "text_may_mention"),
     ("variant_text", "variant_of", "variant_kind", "variant_mentions", "variant_may_mention", "variant_names"),
 )
-BLOB = "images"
+BLOBS = ("images", "placebo")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Part:
 
     def narrow(self) -> Iterator[Family]:
         """Every family without its images, in the files' order: next to no bytes are read."""
-        columns = [name for name in COLUMNS if name != BLOB]
+        columns = [name for name in COLUMNS if name not in BLOBS]
         for group in self.groups:
-            yield from (_typed(row | {BLOB: []}) for row in _read(group, columns))
+            yield from (_typed(row | {"images": []}) for row in _read(group, columns))
 
     def order(self, seed: int) -> list[int]:
         """The places of all row groups in the order of a 32-bit seed: the one in which Petastorm's ventilator hands them out."""
@@ -82,7 +82,8 @@ class Part:
         """
         groups = [self.groups[place] for place in self.order(seed)]
         counted = Counted()
-        arriving = _pyarrow(groups) if reader == "pyarrow" else _petastorm(self.urls, seed, pool, workers)
+        plain = reader == "pyarrow"
+        arriving = _pyarrow(groups, list(self.manifest.columns)) if plain else _petastorm(self.urls, seed, pool, workers)
         for family in _in_order(arriving, [group.first for group in groups]):
             counted.add(family)
             yield family
@@ -109,7 +110,7 @@ def families(
         record_id str; shard, n int; labels list[str] of n; subsets int32 [K] ascending; images list[bytes] of K, encoded;
         caption_id, text list[str] of T; text_named (C), text_mentions (M), text_may_mention (U) int32 [T] bit masks over labels;
         detected list[str]; variant_text, variant_kind, variant_names list[str] and variant_of (places of their sources in text),
-        variant_mentions, variant_may_mention int32 of W.
+        variant_mentions, variant_may_mention int32 of W; placebo bytes, encoded, or None.
 
     Raises:
         SnapshotError: a file is missing or of another size (before the first family), or what was read differs from the
@@ -207,9 +208,9 @@ def _read(group: RowGroup, columns: Sequence[str]) -> list[Family]:
         return cast("list[Family]", pq.ParquetFile(handle).read_row_group(group.place, columns=list(columns)).to_pylist())
 
 
-def _pyarrow(groups: Iterable[RowGroup]) -> Iterator[list[Family]]:
+def _pyarrow(groups: Iterable[RowGroup], columns: Sequence[str]) -> Iterator[list[Family]]:
     for group in groups:
-        yield [_typed(row) for row in _read(group, list(COLUMNS))]
+        yield [_typed(row) for row in _read(group, columns)]
 
 
 def _petastorm(urls: Sequence[str], seed: int, pool: Pool, workers: int) -> Iterator[list[Family]]:
@@ -234,7 +235,7 @@ def _petastorm(urls: Sequence[str], seed: int, pool: Pool, workers: int) -> Iter
     with started as batches:
         for batch in batches:
             columns = batch._asdict()
-            yield [_unpadded({name: columns[name][i] for name in COLUMNS}) for i in range(len(columns["record_id"]))]
+            yield [_unpadded({name: columns[name][i] for name in columns}) for i in range(len(columns["record_id"]))]
 
 
 @contextmanager
@@ -282,7 +283,7 @@ def _unpadded(row: Family) -> Family:
     lengths = {name: sum(value is not None for value in row[name]) for name in LISTS if name not in NUMBERS}
     for names in TOGETHER:
         lengths |= dict.fromkeys(names, next(lengths[name] for name in names if name not in NUMBERS))
-    return _typed({name: row[name][: lengths[name]] if name in LISTS else row[name] for name in COLUMNS})
+    return _typed({name: value[: lengths[name]] if name in LISTS else value for name, value in row.items()})
 
 
 def _typed(row: Family) -> Family:
@@ -291,4 +292,5 @@ def _typed(row: Family) -> Family:
     plain: Family = {"record_id": str(row["record_id"]), "shard": int(row["shard"]), "n": int(row["n"])}
     for name in LISTS:
         plain[name] = np.asarray(row[name], dtype=np.int32) if name in NUMBERS else list(cast("Sequence[Any]", row[name]))
-    return {name: plain[name] for name in COLUMNS}
+    (placebo,) = PLACEBO
+    return {name: plain[name] for name in COLUMNS} | {placebo: row.get(placebo)}

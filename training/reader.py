@@ -74,7 +74,7 @@ def batches(
             differs from the manifest.
         ImageError: an image of the snapshot cannot be decoded.
     """
-    check(needs)
+    check(needs, manifest)
     near = 1 - 1 / CLUSTER if needs.neighbours else needs.mined
     if near and neighbours is None:
         raise ValueError("batches of near neighbours need `neighbours`, a function from texts to vectors")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from jobs.truth import Relation, relation
 from training.batch import Needs, TextKind
 from training.families import Family
-from training.snapshot import JOINT
+from training.snapshot import JOINT, Manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,18 +45,19 @@ class Member:
     subset: int
     image: bytes = field(repr=False)
     texts: tuple[Text, ...]
+    placebo: bool = False
 
     @property
     def image_id(self) -> str:
-        """``record_id/subset``."""
-        return f"{self.record_id}/{self.subset}"
+        """``record_id/subset``, and ``record_id/0p`` of a placebo."""
+        return f"{self.record_id}/{self.subset}" + "p" * self.placebo
 
 
 Chunk = list[Member]  # of one family
 
 
-def check(needs: Needs) -> None:
-    """Refuse what no reader can give.
+def check(needs: Needs, manifest: Manifest) -> None:
+    """Refuse what no reader of a snapshot can give.
 
     Raises:
         ValueError: says what.
@@ -64,12 +65,16 @@ def check(needs: Needs) -> None:
     mixture = sizes(needs)
     if min(k for k, _ in mixture) < 1 or min(share for _, share in mixture) <= 0:
         raise ValueError(f"members is {needs.members}: at least one image of a family comes into a batch, and shares are over 0")
-    if needs.own not in ("dual", "original"):
-        raise ValueError(f"own is {needs.own!r}: either 'dual' or 'original'")
+    if needs.subsets not in ("all", "leave_one_out"):
+        raise ValueError(f"subsets is {needs.subsets!r}: either 'all' or 'leave_one_out'")
+    if needs.own not in ("dual", "true", "original"):
+        raise ValueError(f"own is {needs.own!r}: 'dual', 'true' or 'original'")
     if not 0 <= needs.mined < 1:
         raise ValueError(f"mined is {needs.mined}: a share of the batch, and what is mined is near others in it")
-    if needs.placebo:
-        raise ValueError("placebo images are not in a snapshot: inpaint object-free regions first")
+    if not 0 <= needs.placebo <= 1:
+        raise ValueError(f"placebo is {needs.placebo}: a share of the originals")
+    if needs.placebo and not manifest.has_placebos:
+        raise ValueError(f"snapshot {manifest.id} has no placebos: dualset run --stages placebos, then dualset publish")
 
 
 def sizes(needs: Needs) -> tuple[tuple[int, float], ...]:
@@ -78,25 +83,25 @@ def sizes(needs: Needs) -> tuple[tuple[int, float], ...]:
 
 
 def usable(family: Family, needs: Needs) -> list[int]:
-    """Places of the images that can be members: those with an exact text, or of them the original alone."""
-    return _usable(family, needs, exact(family))
+    """Places of the images that can be members: of those that are asked for, those with a text that is exact for them."""
+    return _usable(family, needs, known(family))
 
 
-def exact(family: Family) -> "NDArray[np.bool_]":
-    """Which texts are exact for which images: bool [K, T]."""
+def known(family: Family) -> "NDArray[np.int8]":
+    """What each text is to each image, a ``Relation``: int8 [K, T]."""
     masks = (family[name][None, :] for name in ("text_named", "text_mentions", "text_may_mention"))
-    return cast("NDArray[np.bool_]", relation(family["subsets"][:, None], *masks) == Relation.EXACT)
+    return cast("NDArray[np.int8]", relation(family["subsets"][:, None], *masks))
 
 
 def chunks(family: Family, needs: Needs, seed: int, epoch: int) -> list[Chunk]:
     """The members of a family, shuffled and cut into chunks of k: every member is in one of them."""
-    rng, found = drawn_from(seed, epoch, family["record_id"]), exact(family)
+    rng, found = drawn_from(seed, epoch, family["record_id"]), known(family)
     places = _usable(family, needs, found)
     rng.shuffle(places)
     ks, shares = zip(*sizes(needs), strict=True)
     (k,) = rng.choices(ks, shares)
-    originals = _originals(family)
-    members = [_member(family, at, originals if needs.own == "original" else found[at], needs, rng) for at in places]
+    members = [_member(family, at, _own(family, needs, found[at]), needs, rng) for at in places]
+    members = [_placebo(one, family, needs, seed, epoch) for one in members]
     return [members[start : start + k] for start in range(0, len(members), k)]
 
 
@@ -104,10 +109,23 @@ def _originals(family: Family) -> "NDArray[np.bool_]":
     return cast("NDArray[np.bool_]", family["text_mentions"] == family["text_named"])
 
 
-def _usable(family: Family, needs: Needs, found: "NDArray[np.bool_]") -> list[int]:
+def _own(family: Family, needs: Needs, found: "NDArray[np.int8]") -> "NDArray[np.bool_]":
+    """The texts that one image may be given, of what all are to it: bool [T]."""
+    if needs.own == "original":
+        return _originals(family)
+    own = found == Relation.EXACT
+    return cast("NDArray[np.bool_]", own | (found == Relation.ENTAILED) if needs.own == "true" else own)
+
+
+def _usable(family: Family, needs: Needs, found: "NDArray[np.int8]") -> list[int]:
     if needs.own == "original" and not _originals(family).any():
         return []
-    return [i for i, subset in enumerate(family["subsets"].tolist()) if (needs.duals or not subset) and found[i].any()]
+    exact = (found == Relation.EXACT).any(axis=1)
+    return [i for i, subset in enumerate(family["subsets"].tolist()) if _asked(subset, needs) and exact[i]]
+
+
+def _asked(subset: int, needs: Needs) -> bool:
+    return not subset or (needs.duals and (needs.subsets == "all" or subset.bit_count() == 1))
 
 
 def drawn_from(*key: object) -> random.Random:
@@ -125,6 +143,14 @@ def _member(family: Family, place: int, true: "NDArray[np.bool_]", needs: Needs,
         texts += [replace(_variant(family, i), kind=wanted, variant=which) for i in rng.sample(found, min(count, len(found)))]
     labels, detected = tuple(family["labels"]), tuple(family["detected"])
     return Member(family["record_id"], labels, detected, int(family["subsets"][place]), family["images"][place], tuple(texts))
+
+
+def _placebo(member: Member, family: Family, needs: Needs, seed: int, epoch: int) -> Member:
+    """An original's placebo in its place, by chance; drawn apart, so that all else of a batch is as without."""
+    if member.subset or not needs.placebo or family["placebo"] is None:
+        return member
+    chosen = drawn_from(seed, epoch, member.record_id, "placebo").random() < needs.placebo
+    return replace(member, image=family["placebo"], placebo=True) if chosen else member
 
 
 def _text(family: Family, place: int) -> Text:

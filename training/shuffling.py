@@ -54,7 +54,7 @@ class Buffer:
             size += sum(len(member.image) for chunk in family for member in chunk)
             new += map(_Waiting, family)
         if self.embed and new:
-            for one, vector in zip(new, _unit(self.embed([one.chunk[0].texts[0].text for one in new])), strict=True):
+            for one, vector in zip(new, _unit(self.embed([_said(one.chunk) for one in new])), strict=True):
                 one.vector = vector
         self.waiting += new
         return bool(self.waiting)
@@ -106,6 +106,11 @@ class Buffer:
         similar = _matrix(anchors) @ _matrix(others).T
         for column in np.argsort(-similar, axis=1, kind="stable").T:
             yield from (others[i] for i in column)
+
+
+def _said(chunk: Chunk) -> str:
+    """The own text of the member of which least was removed: what a family is near by, whatever chunk of it comes first."""
+    return min(chunk, key=lambda one: one.subset.bit_count()).texts[0].text
 
 
 def _cut(one: _Waiting, room: int, families: set[str]) -> list[Member]:

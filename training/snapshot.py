@@ -33,6 +33,8 @@ COLUMNS = {
     "variant_may_mention": "ARRAY<INT>",
     "variant_names": "ARRAY<STRING>",
 }
+# Also there if any were made: the original with an object-free region inpainted, or null.
+PLACEBO = {"placebo": "BINARY"}
 LISTS = tuple(name for name, kind in COLUMNS.items() if kind.startswith("ARRAY"))
 NUMBERS = tuple(name for name in LISTS if COLUMNS[name] == "ARRAY<INT>")
 JOINT = "|"
@@ -82,11 +84,15 @@ class StageFacts(_Node):
 
 
 class LatticeRow(_Node):
-    """Of families of ``n`` components, images with ``removed`` of them removed: how many are there, how many were kept."""
+    """Of families of ``n`` components, images with ``removed`` of them removed: how many were made, and how many are here.
+
+    ``passed`` the policy, of which balancing may have left some out; null of snapshots from before there was any.
+    """
 
     n: int
     removed: int
     made: int
+    passed: int | None = None
     kept: int
 
 
@@ -97,6 +103,7 @@ class Totals(_Node):
     images: int
     texts: int
     pairs: int
+    placebos: int = 0
     left_out: int = Field(description="families of which no image or no caption can be used")
 
 
@@ -118,9 +125,15 @@ class Manifest(_Node):
         description="all labels of components, detections and variants, sorted; facts count their places"
     )
     lattice: list[LatticeRow]
+    balance: str = Field("none", description="how the lattice was balanced: publish.balance")
     policy: str
     settings: dict[str, Any]
     folder: str = Field("", exclude=True, description="where it was read from")
+
+    @property
+    def has_placebos(self) -> bool:
+        """Whether originals come with placebos."""
+        return PLACEBO.keys() <= self.columns.keys()
 
     def part(self, shard: int, shards: int) -> list[SnapshotFile]:
         """The files of one of ``shards`` equal parts: those of the snapshot's shards s with s % shards == shard.

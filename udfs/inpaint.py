@@ -117,7 +117,7 @@ class Inpainter:
         try:
             full = images.decode(row["image"], self._settings.ingest.max_pixels)
             original = images.shrink(full, self._settings.codec.max_side)
-            found = [_component_mask(c["masks"], full.shape[:2]) for c in row["components"]]
+            found = [union(c["masks"], full.shape[:2]) for c in row["components"]]
         except images.ImageError as problem:
             return Failure(problem.status, problem.error)
         except masks.MaskError as problem:
@@ -237,7 +237,8 @@ def _load(settings: Settings, device: str) -> Backend:
     return OpenCv(settings.inpainter)
 
 
-def _component_mask(rles: Sequence[Row], shape: tuple[int, ...]) -> Mask:
+def union(rles: Sequence[Row], shape: tuple[int, ...]) -> Mask:
+    """All that is in one of some RLEs: bool of ``shape``; ``MaskError`` where one is damaged or of another size."""
     out = np.zeros(shape, dtype=np.bool_)
     for rle in rles:
         mask = masks.from_rle(rle)

@@ -4,13 +4,14 @@
     L_itc = InfoNCE with all hard negative texts, as in ``training.methods.negclip``
     L_imc = mean_i - log 1 / sum_k e^{s(t_i, t_ik)}                         a text t_i and its negatives t_ik
     L_cmr = mean_ik max(0, s(i, t_ik) - s(i, t_i) + Th_k)                   k: the kind of negative
-    Th_k  = min(u, mean_i (s(i, t_i) - s(i, t_ik))) of the step before, 0 at first; u = 10
+    Th_k  = mean_i (s(i, t_i) - s(i, t_ik)) of the step before, kept within 0 and u, 0 at first; u = 10
 
 Zhang, Awal and Agrawal 2024, "Contrasting Intra-Modal and Ranking Cross-Modal Hard Negatives to Enhance Visio-Linguistic
 Compositional Understanding", arXiv 2306.08832, section 3, L_imc as in the paper, without a numerator. The code that was released
-differs there: one version makes the first negative the target, another the image's own similarity. Departures: means for sums;
-negatives come of ``jobs.variants``, by rules, where theirs fill masks with a language model; the contrast's masking. The weights
-are those of the released scripts.
+differs there: it takes the negatives of the whole batch, and one version makes the first of them the target, another the image's
+own similarity. Departures: means for sums; thresholds that go on through epochs, where that code begins each at 0; negatives come
+of ``jobs.variants``, by rules, where theirs fill masks with a language model; the contrast's masking. The bound at 0 (a negative
+that still wins asks for no less than a win) and the weights are those of the released code and scripts.
 """
 
 import torch
@@ -61,7 +62,7 @@ class CeClip(Method):
         """Thresholds become the mean gaps, kind by kind, where the batch has that kind; the batch is that of all processes."""
         count = torch.zeros_like(self.thresholds).index_add(0, kinds, torch.ones_like(gaps))
         mean = torch.zeros_like(self.thresholds).index_add(0, kinds, gaps) / count.clamp(min=1)
-        self.thresholds.copy_(torch.where(count > 0, mean.clamp(max=self.bound), self.thresholds))
+        self.thresholds.copy_(torch.where(count > 0, mean.clamp(0, self.bound), self.thresholds))
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -1,7 +1,10 @@
 """Two methods in one: the power set's contrast over both methods' texts, and the other's further terms.
 
-"powerset+negclip": families in the batch, and swapped captions as further negatives. "powerset+simclip": families that are near
-each other. "powerset+ce_clip" and "powerset+svlc" add those methods' own terms.
+"powerset+negclip": families in the batch, swapped captions as further negatives, and NegCLIP's mining, of whole families: half of
+the batch's images come in chunks that are near the chunks of the other half. A sibling is no stand-in for a near neighbour (it
+lacks a thing, where a neighbour has other things of the same kind), and with the mining kept only the families tell
+"powerset+negclip" from "negclip". Mined images count as images of the step, as everywhere, so the image tower has as many passes.
+"powerset+simclip": families that are near each other. "powerset+ce_clip" and "powerset+svlc" add those methods' own terms.
 """
 
 from dataclasses import replace

@@ -5,7 +5,8 @@
 k runs over the swapped captions of the whole batch: negatives of every image, and themselves never asked for an image.
 Yuksekgonul et al. 2023, "When and Why Vision-Language Models Behave like Bags-Of-Words", arXiv 2210.01936, section 4. Departures:
 swaps come of this project's tagger and checks (``udfs.variant_swap``), not of spaCy's; a swapped caption is no negative of images
-of which it may be true (theirs: of all); half of a batch's images are near neighbours of the other half (theirs add one to each).
+of which it may be true (theirs: of all); half of a batch's images are near neighbours of the other half (theirs add one to each),
+near by their captions (theirs: by CLIP's image features), so that every method has equally many passes of the image tower.
 """
 
 from training.batch import Needs

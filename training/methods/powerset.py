@@ -12,6 +12,11 @@ This project's own method; the order exact, entailed, contradictory is that of `
 was first sketched: dual images but no dual texts, so that an original caption is a negative of the duals that it contradicts, and
 images without an exact caption are never asked for one. Placebo edits are positives like the originals that they were made of:
 their facts are the same.
+
+Controls: ``subsets="leave_one_out"`` has the originals and the duals without one component, to tell what 2^N adds to N.
+``images="originals"`` has dual texts without dual images: every image is an original, and its text, exact or entailed, is drawn
+among all of its family, which are all true of it; what is drawn is a target, be it entailed. One image of a family is a member
+then, as copies of an image would be told apart by their texts alone.
 """
 
 from typing import Literal
@@ -30,7 +35,9 @@ class PowerSet(Method):
     Args:
         entailed: mask, soft or rank.
         first_form: original captions alone.
-        members: images of one family in a batch.
+        subsets: all, or leave_one_out.
+        images: all, or originals: dual texts without dual images.
+        members: images of one family in a batch; 4 if not given, or 1 of originals.
         placebo: share of originals that come with an object-free region inpainted.
         soft: an entailed text's weight as a target, of an exact one's 1.
         margin: of the ranking, in cosine.
@@ -45,7 +52,9 @@ class PowerSet(Method):
         positives: Positives = "multi",
         entailed: Literal["mask", "soft", "rank"] = "mask",
         first_form: bool = False,
-        members: int = 4,
+        subsets: Literal["all", "leave_one_out"] = "all",
+        images: Literal["all", "originals"] = "all",
+        members: int | None = None,
         placebo: float = 0.0,
         soft: float = 0.2,
         margin: float = 0.02,
@@ -56,13 +65,30 @@ class PowerSet(Method):
             raise ValueError(f"entailed is mask, soft or rank, not {entailed!r}")
         if not masking and entailed != "mask":
             raise ValueError("without masking every pair but an image's own text is a negative, entailed or not")
-        self.needs = Needs(members=members, duals=True, own="original" if first_form else "dual", placebo=placebo)
-        self.entailed, self.first_form = entailed, first_form
+        if subsets not in ("all", "leave_one_out"):
+            raise ValueError(f"subsets is all or leave_one_out, not {subsets!r}")
+        if images not in ("all", "originals"):
+            raise ValueError(f"images is all or originals, not {images!r}")
+        duals = images == "all"
+        if not duals and (first_form or subsets != "all" or entailed != "mask"):
+            raise ValueError("with originals alone a family has one image and one text: no first_form, subsets, soft or rank")
+        if not duals and members not in (None, 1):
+            raise ValueError(f"members is {members}: a family has one original, and copies of it in a batch make no sense")
+        own = "original" if first_form else "dual" if duals else "true"
+        members = members if members is not None else 4 if duals else 1
+        self.needs = Needs(members=members, duals=duals, subsets=subsets, own=own, placebo=placebo)
+        self.entailed, self.first_form, self.images = entailed, first_form, images
         self.soft, self.margin, self.rank = soft, margin, rank
 
     def targets(self, facts: Facts) -> Targets:
-        """Exact pairs with weight 1, entailed ones with that of ``soft`` if they are soft targets."""
+        """Exact pairs with weight 1, entailed ones with that of ``soft`` if they are soft targets.
+
+        Of originals alone an entailed text is a whole target of the image that it was drawn for.
+        """
         found = super().targets(facts)
+        if self.images == "originals" and self.masking:
+            drawn = torch.zeros_like(found.negative).fill_diagonal_(True) & (found.relations == Pair.ENTAILED)
+            found = Targets(found.relations, found.positive + drawn.float(), found.negative)
         if self.entailed != "soft":
             return found
         weight = self.soft * (found.relations == Pair.ENTAILED)

@@ -5,10 +5,11 @@
     L_pos = 1/2 [CE(images, paraphrases) + CE(texts, paraphrases)] + 0.1 KL(1/2, 1/2 | softmax(s(i, t_i), s(i, p_i)))
 
 Doveh et al. 2023, "Teaching Structured Vision & Language Concepts to Vision & Language Models", arXiv 2211.11733, section 3;
-L_pos in the form of the released code, both cross entropies from images and texts to the batch's paraphrases p. Departures:
-negatives of the rules (or of the language model) are all taken, where theirs draws one kind a step, and they stay out of the
-contrast; images without a paraphrase are left out of L_pos; paraphrases of other families are masked like all texts; LoRA is
-the loop's business.
+L_pos in the form of the released code, both cross entropies from images and texts to the batch's paraphrases p; the divergence is
+an option there (``likeness=0``: its default). Departures: negatives of the rules (or of the language model) are all taken, where
+theirs draws one kind a step, and they stay out of the contrast, which is another option there; images without a paraphrase are
+left out of L_pos, where theirs takes the caption itself; paraphrases of other families are masked like all texts; LoRA is the
+loop's business.
 """
 
 from typing import Literal
