@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from scenes.subset import subset
+
 DOMAINS = Path(__file__).parent / "domains"
 Texture = Literal["plain", "stripes", "dots", "checks", "gloss", "grain", "metal", "knit"]  # of materials: textures.py
 Surface = Literal[
@@ -179,16 +181,28 @@ def load(name_or_path: str) -> Domain:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in DOMAINS.glob("*.yaml")))
         raise DomainError(f"no domain {name_or_path!r}: built in are {known}; or give a YAML file")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as problem:
-        raise DomainError(f"{path} is not YAML: {problem}") from problem
-    if not isinstance(tree, dict):
-        raise DomainError(f"{path} must hold a mapping")
+    tree = _tree(path)
+    if "base" in tree:
+        try:
+            tree = subset(_tree(DOMAINS / f"{tree['base']}.yaml"), tree.get("keep", {}))
+        except ValueError as problem:
+            raise DomainError(f"{path}: {problem}") from None
     try:
         return Domain.model_validate(tree)
     except ValidationError as problem:
         raise DomainError(f"{path}: " + "; ".join(_explain(error) for error in problem.errors())) from None
+
+
+def _tree(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DomainError(f"no domain {path.stem!r} to be a part of: base names a built-in one") from None
+    except yaml.YAMLError as problem:
+        raise DomainError(f"{path} is not YAML: {problem}") from problem
+    if not isinstance(tree, dict):
+        raise DomainError(f"{path} must hold a mapping")
+    return tree
 
 
 def _check(where: str, names: tuple[str, ...], known: dict[str, Any]) -> None:

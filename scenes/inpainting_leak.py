@@ -1,104 +1,153 @@
 """Context leakage: can one tell from a dual image what was removed from it?
 
-A probe names the removed class from a crop of the dual image. What it gets right on crops of the true removal at the same places
-is fair: the place and the company tell a little. What it gets right beyond that was left there by the inpainter. Probes differ in
-strength, so the gap is a lower bound; crops of the original, where the thing itself is seen, tell how strong this one is.
+A small network names the removed class from a crop around the hole. It is told the hole's box, not its outline, which is the
+thing's own silhouette: what is asked is what the picture betrays. What it gets right on crops of the true removal at the same
+places is fair: place, size and company tell a little. What it gets right beyond that was left there by the inpainter. Networks
+are fitted anew for each inpainter, on the same removals from other scenes; there are several, of other random numbers, and a
+removal counts by the share of them that name its class. The gap is a lower bound; that the same network names what is seen in
+the original shows whether a gap would have been found.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.feature import hog
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from scenes.inpainting_cases import Removal
+from scenes import layout
+from scenes.inpainting_cases import Case, Removal
+from scenes.inpainting_data import SPLITS, components
+from scenes.render import render
 from scenes.scores import Score, score
 from udfs import lattice
 from udfs.images import Rgb
 from udfs.inpaint_diffusers import square
+from udfs.masks import bounds
 
 SIDE, CONTEXT = 32, 0.25  # of the crop, in pixels; around the hole
-Hits = npt.NDArray[np.float64]  # 1 where the class was named right
+WIDTHS = (32, 64, 128)
+EPOCHS, BATCH, RATE = 20, 64, 3e-3
+SHIFT = 2  # pixels that a crop is moved by, at most, while a network learns
+NETWORKS = 3
+WHAT, MORE = "removed class named right", "  more than from the true removal"
+Hits = npt.NDArray[np.float64]  # for each removal, the share of networks that name its class
+Views = npt.NDArray[np.uint8]  # [n, SIDE, SIDE, 4]: a picture, and the box of the hole
 
 
-def features(rgb: Rgb) -> npt.NDArray[np.float64]:
-    """What a probe sees of a crop [h, w, 3]: histograms of gradients, and where there is noise.
+def singles(domain: str, seed: int, size: int, count: int, most_noise: float) -> list[Case]:
+    """Scenes with one class to remove, ``count`` of them: a scene of several classes is there once for each."""
+    made: list[Case] = []
+    for index in range(100 * count):
+        scene = layout.sample(domain, SPLITS[index % 2], seed, index // 2, size)
+        found = components(scene) if scene.noise_sigma <= most_noise else {}
+        for label, mask in found.items():
+            made.append(Case(index, scene, render(scene), {label: mask}, [render(scene, frozenset({label}))]))
+        if len(made) >= count:
+            return made[:count]
+    raise ValueError(f"domain {domain}: too few removals at a noise of {most_noise}")
 
-    A fill has less noise than its surroundings, which draws its outline.
-    """
-    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    rough = cv2.GaussianBlur(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 1.0)), (0, 0), 1.0)
-    map_of_noise = np.log1p(cv2.resize(rough, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA))
-    edges = hog(square(rgb, SIDE), pixels_per_cell=(4, 4), cells_per_block=(2, 2), channel_axis=2)
-    return np.concatenate([edges, map_of_noise.ravel()])
 
-
-def leaks(fit: dict[str, list[Removal]], test: dict[str, list[Removal]]) -> list[Score]:
-    """Accuracies of probes, and their gaps over the probe that sees the truth, removal by removal.
+def leaks(
+    fit: dict[str, list[Removal]], test: dict[str, list[Removal]], tell: Callable[[str], None] = lambda text: None
+) -> list[Score]:
+    """Accuracies of networks, and their gaps over those that see the truth, removal by removal.
 
     Args:
-        fit: the same removals by each inpainter; probes are fitted on those of single labels.
+        fit: the same removals by each inpainter; networks are fitted on those of single labels.
         test: the same inpainters' removals in other scenes.
+        tell: is told how it goes on.
 
     Returns:
-        For the truth and the original, for each inpainter, and for the last inpainter seen by the probe of each other one.
+        For the commonest class, the truth, the original, and each inpainter with its gap.
     """
     first = next(iter(fit))
     labels, answers = ([r.removed[0] for r in _single(group[first])] for group in (fit, test))
     scenes = [r.scene for r in _single(test[first])]
     common = max(sorted(set(labels)), key=labels.count)
-    rows = [
-        score("leak", "removed class named right", "always the commonest", [float(name == common) for name in answers], scenes)
-    ]
-    truth = _hits(_probe(fit[first], labels, _truth), test[first], answers, _truth)
-    original = _hits(_probe(fit[first], labels, _original), test[first], answers, _original)
-    for view, hits in (("true removal", truth), ("original", original)):
-        rows.append(score("leak", "removed class named right", view, hits.tolist(), scenes))
-    probes = {name: _probe(group, labels, _dual) for name, group in fit.items()}
-    for name, probe in probes.items():
-        hits = _hits(probe, test[name], answers, _dual)
-        rows.append(score("leak", "removed class named right", name, hits.tolist(), scenes))
-        rows.append(score("leak", "  more than from the true removal", name, (hits - truth).tolist(), scenes))
-    *others, unknown = probes
-    for name in others:
-        hits = _hits(probes[name], test[unknown], answers, _dual)
-        rows.append(score("leak", f"  by the probe of {name}", unknown, hits.tolist(), scenes))
+    rows = [score("leak", WHAT, "always the commonest", [float(name == common) for name in answers], scenes)]
+
+    def hits(name: str, group: str, picture: Callable[[Removal], Rgb]) -> Hits:
+        known, asked = (views(_single(some[group]), picture) for some in (fit, test))
+        found = np.mean([_named(known, labels, asked, seed) == np.array(answers) for seed in range(NETWORKS)], axis=0)
+        tell(f"leak, {name}: {100 * found.mean():.1f}%")
+        return np.asarray(found, np.float64)
+
+    truth = hits("true removal", first, lambda r: r.truth)
+    original = hits("original", first, lambda r: r.original)
+    rows += [score("leak", WHAT, view, some.tolist(), scenes) for view, some in (("true removal", truth), ("original", original))]
+    for name in fit:
+        found = hits(name, name, lambda r: r.dual)
+        rows += [score("leak", WHAT, name, found.tolist(), scenes), score("leak", MORE, name, (found - truth).tolist(), scenes)]
     return rows
 
 
-def _probe(group: Sequence[Removal], labels: list[str], picture: Callable[[Removal], Rgb]) -> Any:
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=200))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough: what it is worth is seen on the originals
-        return probe.fit(_seen(group, picture), labels)
+def views(group: Sequence[Removal], picture: Callable[[Removal], Rgb]) -> Views:
+    """What a network sees of removals: crops, and the box of each hole."""
+    return np.stack([_view(picture(removal), removal) for removal in group])
 
 
-def _hits(probe: Any, group: Sequence[Removal], answers: list[str], picture: Callable[[Removal], Rgb]) -> Hits:
-    return np.asarray(probe.predict(_seen(group, picture)) == np.array(answers), np.float64)
+def network(classes: int) -> Any:
+    """An untrained network: views, float32 [n, 4, SIDE, SIDE] in 0 to 1, to a value for each class."""
+    from torch import nn
+
+    layers: list[Any] = []
+    for before, width in zip((4, *WIDTHS), WIDTHS, strict=False):
+        layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(WIDTHS[-1], classes))
 
 
-def _seen(group: Sequence[Removal], picture: Callable[[Removal], Rgb]) -> npt.NDArray[np.float64]:
-    return np.stack([features(lattice.cut(picture(r), lattice.crop_box(r.hole, CONTEXT))) for r in _single(group)])
+def _named(known: Views, labels: Sequence[str], asked: Views, seed: int) -> npt.NDArray[np.str_]:
+    """Classes of ``asked``, by a network fitted on ``known`` and its labels."""
+    import torch
+
+    names = sorted(set(labels))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        net = network(len(names))
+        targets = torch.tensor([names.index(label) for label in labels])
+        optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=0.05)
+        size = min(BATCH, len(known))
+        steps = EPOCHS * (len(known) // size)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+        for _ in range(EPOCHS):
+            order = rng.permutation(len(known))
+            for start in range(0, len(order) - size + 1, size):
+                chosen = order[start : start + size]
+                lost = torch.nn.functional.cross_entropy(
+                    net(_tensor(_moved(known[chosen], rng))), targets[chosen], label_smoothing=0.1
+                )
+                optimizer.zero_grad()
+                lost.backward()
+                optimizer.step()
+                schedule.step()
+        net.eval()
+        with torch.inference_mode():
+            best = [int(i) for part in np.array_split(asked, 1 + len(asked) // 256) for i in net(_tensor(part)).argmax(1)]
+    return np.array([names[i] for i in best])
+
+
+def _moved(some: Views, rng: np.random.Generator) -> Views:
+    """Mirrored every other time, and moved a little."""
+    x, y = rng.integers(-SHIFT, SHIFT + 1, 2)
+    flipped = np.where(rng.random(len(some))[:, None, None, None] < 0.5, some[:, :, ::-1], some)
+    padded = np.pad(flipped, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
+    return padded[:, SHIFT + y : SHIFT + y + SIDE, SHIFT + x : SHIFT + x + SIDE]
+
+
+def _tensor(some: Views) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(some.transpose(0, 3, 1, 2), np.float32) / np.float32(255))
+
+
+def _view(rgb: Rgb, removal: Removal) -> Views:
+    box = lattice.crop_box(removal.hole, CONTEXT)
+    top, left, bottom, right = bounds(removal.hole)
+    place = np.zeros_like(removal.original)
+    place[top:bottom, left:right] = 255
+    return np.dstack([square(lattice.cut(rgb, box), SIDE), square(lattice.cut(place, box), SIDE)[..., :1]])
 
 
 def _single(group: Sequence[Removal]) -> list[Removal]:
     return [removal for removal in group if len(removal.removed) == 1]
-
-
-def _truth(removal: Removal) -> Rgb:
-    return removal.truth
-
-
-def _original(removal: Removal) -> Rgb:
-    return removal.original
-
-
-def _dual(removal: Removal) -> Rgb:
-    return removal.dual

@@ -5,7 +5,7 @@
 All subsets of the labels of scenes are removed, with the masks of a perfect segmenter. *Edited* pixels are those of the dilated
 masks. PSNR is the mean over removals; "of the mean error" is that of all removals' mean squared error, which the worst decide.
 *Shadow left*: mean difference from the truth, in grey levels, where a removed thing's shadow or reflection reaches outside the
-hole. Intervals are of 95%, by bootstrap over scenes.
+hole. *Leak*: whether a dual image betrays what was removed (``inpainting_leak``). Intervals are of 95%, by bootstrap over scenes.
 """
 
 import math
@@ -20,16 +20,19 @@ import typer
 
 from jobs.settings import Embedder, Settings, validate_settings
 from scenes.inpainting_cases import Case, MeanFill, Removal, cases, left_over, psnr, removals, squared_error, ssim
-from scenes.inpainting_leak import leaks
+from scenes.inpainting_leak import leaks, singles
 from scenes.scores import Score, show
 from scenes.scores import score as line
 from scenes.seeds import check
 from scenes.sheet import grid
 from udfs.embed_clip import ClipModel, load_clip
 from udfs.inpaint import Inpainter
+from udfs.weights import locate
 
 MODELS = Path(__file__).parent / "models"
 DETAILED = ("diffusion", "gan")  # these are also scored without reuse and with larger holes
+PROBED = ("mean fill", "opencv ns", *DETAILED)  # and these for leaks
+PROBE_SEED = 90  # of the scenes that leaks are learned from; no inpainter learned from them
 GROUPS: dict[str, Callable[[Removal], bool]] = {
     "one label": lambda r: len(r.removed) == 1,
     "only ground behind": lambda r: not r.behind,
@@ -108,7 +111,7 @@ def score(
 
     Args:
         some: what they are scored on.
-        fit: other scenes, that probes for leaks are fitted on; none: leaks are not looked for.
+        fit: other scenes, that networks learn from to find leaks; none: leaks are not looked for.
         methods: as ``inpainters`` gives them.
         clip: for the distance in its space.
         tell: is told how it goes on.
@@ -131,7 +134,8 @@ def score(
         tell(f"{name}: larger holes done")
     rows.append(line("shadow", "two pictures that differ in noise", "", noise, [case.number for case in some], "grey levels"))
     if fit:
-        rows += leaks({name: run(name, options, fit)[0] for name, options in methods.items()}, shown)
+        probed = [name for name in PROBED if name in methods]
+        rows += leaks({name: run(name, methods[name], fit)[0] for name in probed}, {name: shown[name] for name in probed}, tell)
     return rows, shown
 
 
@@ -164,23 +168,21 @@ def _distances(clip: ClipModel, done: Sequence[Removal]) -> list[float]:
 def main(
     domain: Annotated[str, typer.Option(help="a built-in domain or a definition file")] = "objects",
     count: Annotated[int, typer.Option(min=2, help="removals, at least")] = 500,
-    seed: Annotated[int, typer.Option(help="of the scenes: 900 to 998; 100 to 198 while something is still being chosen")] = 900,
+    seed: Annotated[int, typer.Option(help="of the scenes: 900 to 999; 100 to 199 while something is still being chosen")] = 900,
     size: Annotated[int, typer.Option(min=64, max=256, help="side of the pictures in pixels")] = 96,
     noise: Annotated[float, typer.Option(min=1, help="largest sigma of the camera's noise, in grey levels")] = 2.0,
     diffusers: Annotated[Path, typer.Option(help="pipeline folder")] = MODELS / "inpainter_objects",
     torchscript: Annotated[Path, typer.Option(help="TorchScript file")] = MODELS / "gan_inpainter_objects.pt",
-    probe: Annotated[int, typer.Option(min=0, help="removals, of the next seed, to fit probes for leaks on; 0: none")] = 2000,
+    probe: Annotated[int, typer.Option(min=0, help="removals to learn from how leaks look; 0: leaks are not looked for")] = 0,
     clip_model: Annotated[str, typer.Option(help="embedder.model, for the CLIP distance; empty: none")] = "",
     clip_checkpoint: Annotated[str, typer.Option(help="embedder.checkpoint")] = "",
     picture: Annotated[Path | None, typer.Option(help="write a sheet of removals here")] = None,
 ) -> None:
     """Score inpainters on scenes of both splits."""
-    use = "choosing" if seed < 900 else "evaluation"
-    check(seed, use)
-    check(seed + 1, use)
-    clip = load_clip(Embedder(model=clip_model, checkpoint=clip_checkpoint), "cpu") if clip_model else None
+    check(seed, "choosing" if seed < 900 else "evaluation")
+    clip = load_clip(Embedder(model=locate(clip_model), checkpoint=locate(clip_checkpoint)), "cpu") if clip_model else None
     some = cases(domain, seed, size, count, noise)
-    fit = cases(domain, seed + 1, size, probe, noise) if probe else []
+    fit = singles(domain, PROBE_SEED, size, probe, noise) if probe else []
     total = sum(len(case.truths) for case in some)
     rows, shown = score(some, fit, inpainters(diffusers, torchscript), clip, typer.echo)
     if picture is not None:
