@@ -13,6 +13,7 @@ import yaml
 from jobs.console import err, out
 from training.options import Options, OptionsError, make_options
 from training.snapshot import MANIFEST, SnapshotError, read_manifest
+from training.study.commands import study
 
 Pairs = Annotated[list[str] | None, typer.Option(help="option of the method, as name=value; may be given again")]
 SnapshotRoot = Annotated[str, typer.Option(help="root whose newest snapshot is trained on, in place of --snapshot")]
@@ -87,6 +88,7 @@ def add_commands(app: typer.Typer) -> None:
     ]
     more = {"trials": _parameter("trials", trials, 10), "weights": _parameter("weights", weights, None)}
     app.command("tune", help=tune.__doc__)(_with_options(tune, **more))
+    app.command()(study)
 
 
 def main() -> None:

@@ -30,13 +30,15 @@ from training.reader import batches as read_batches
 from training.reader import epoch_images
 from training.snapshot import Manifest, read_manifest
 from training.track import Metrics, Spent, checksum, write_record
-from training.validate import FAMILIES, ORIGINALS, Validation
+from training.validate import FAMILIES, ORIGINALS, Validation, Validator
 
 Say = Callable[[str], None]
 
 
-def train(options: Options, say: Say = print, progress: bool = False) -> dict[str, Any]:
+def train(options: Options, say: Say = print, progress: bool = False, validator: Validator | None = None) -> dict[str, Any]:
     """Train, or take up what the output folder has; returns the record that ``run.json`` holds, in every process.
+
+    ``validator`` stands in for the validation on a snapshot.
 
     Raises:
         FloatingPointError: the loss is no number any more.
@@ -54,7 +56,7 @@ def train(options: Options, say: Say = print, progress: bool = False) -> dict[st
     model = build(options, world)
     start = plain_state(model) if options.wise_ft < 1 else {}
     pixels = Pixels(model.image_size, *model.mean_and_std, options.augment, options.flip)
-    validation = _validation(options, manifest, model) if options.eval_every else None
+    validation = (validator or _validation(options, manifest, model)) if options.eval_every else None
     neighbours = _embedder(options, device) if method.needs.neighbours or method.needs.mined else None
 
     engine = start_engine(model, method, options, device)
@@ -155,8 +157,8 @@ def _export(engine: Engine, start: State, folder: Path, chief: bool) -> None:
 
 
 def _seen(batch: Batch) -> list[int]:
-    """Images, originals among them, and texts of this process's share."""
-    return [len(batch.image_ids), sum(one.endswith("/0") for one in batch.image_ids), len(batch.text_ids)]
+    """Images, originals (with placebos, which stand for them) among them, and texts of this process's share."""
+    return [len(batch.image_ids), sum(one.endswith(("/0", "/0p")) for one in batch.image_ids), len(batch.text_ids)]
 
 
 def _device_name(device: torch.device) -> str:

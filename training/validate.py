@@ -6,6 +6,7 @@ no candidate.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +18,14 @@ from training.methods import make
 ORIGINALS = Needs()
 FAMILIES = Needs(members=64, duals=True)
 CHUNK = 64  # images embedded at once
+
+
+class Validator(Protocol):
+    """What a run chooses its best step by: ``score``, the higher the better, and whatever else is to be written down."""
+
+    def measure(self, engine: Engine) -> dict[str, float]:
+        """Ask the model as it is now, in every process."""
+        ...
 
 
 @dataclass(frozen=True)

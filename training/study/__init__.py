@@ -1,0 +1,1 @@
+"""The study: every method and control under one loop, on scenes of which the truth is known, and a report of what came out."""

@@ -1,0 +1,124 @@
+"""What is compared: the arms of the study, how often each is run, and in which order.
+
+An arm is a method, its options and the data it learns from; all else is the regime's and the same for all. The order is that of
+the runs: what decides the primary contrasts comes first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Part = Literal["start", "method", "control", "curve", "extended"]
+Data = Literal["main", "grey", "true", "more", "quarter", "half", "unfiltered", "random"]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A method's own weight, and what tuning tries besides its default."""
+
+    name: str
+    values: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One line of the study.
+
+    ``tuned_as`` names the arm whose learning rate it takes; empty: it is tuned itself. ``extended`` arms run on demand.
+    """
+
+    name: str
+    method: str
+    says: str
+    part: Part
+    data: Data = "main"
+    options: dict[str, Any] = field(default_factory=dict)
+    tuned_as: str = ""
+    weight: Weight | None = None
+    seeds: int = 3
+
+
+def _control(name: str, says: str, **more: Any) -> Arm:
+    return Arm(name, "powerset", says, **({"part": "control", "tuned_as": "powerset"} | more))
+
+
+START = Arm("start", "", "the scene-pretrained CLIP before any of it", "start", seeds=1)
+METHODS = (
+    Arm("clip", "clip", "fine-tuned on the originals alone", "method", seeds=5),
+    Arm("negclip", "negclip", "swapped captions as negatives, mined images", "method", seeds=5),
+    Arm("simclip", "simclip", "batches of near neighbours in text space", "method"),
+    Arm("ce_clip", "ce_clip", "intra-modal contrast and ranking", "method", weight=Weight("cmr", (0.1, 0.4)), seeds=5),
+    Arm("svlc", "svlc", "negatives by rules, and analogies", "method", weight=Weight("negative", (0.5, 2.0)), seeds=5),
+    Arm("laclip", "laclip", "rewritten captions", "method"),
+    Arm("powerset", "powerset", "whole families: dual images and dual texts", "method", seeds=5),
+    Arm("powerset+negclip", "powerset+negclip", "families, and swapped texts as negatives", "method", seeds=5),
+    Arm("seven_times", "clip", "CLIP on seven times more really rendered originals", "method", data="more"),
+)
+CONTROLS = (
+    _control("shuffled", "the same duals, no two of a family in a batch", options={"members": 1}, seeds=5),
+    Arm(
+        *("shuffled+negclip", "powerset+negclip", "the combination, no two of a family in a batch", "control"),
+        options={"members": 1}, tuned_as="powerset+negclip", seeds=5,
+    ),
+    _control("grey_box", "holes painted grey in place of inpainted", data="grey"),
+    _control("texts_only", "dual texts with original images", options={"images": "originals", "members": 1}),
+    _control("first_form", "dual images whose original caption is false, no dual texts", options={"first_form": True}),
+    _control("leave_one_out", "only one component removed at a time", options={"subsets": "leave_one_out"}),
+    _control("placebo", "half of the originals with an object-free region inpainted", options={"placebo": 0.5}),
+)  # fmt: skip
+PARTS: tuple[Data, ...] = ("quarter", "half")
+CURVE = tuple(
+    Arm(f"{name}_{data}", name, f"{name} on a {data} of the originals", "curve", data=data, tuned_as=name)
+    for data in PARTS
+    for name in ("clip", "powerset")
+)
+EXTENDED = (
+    _control("oracle", "removals really rendered", data="true", part="extended"),
+    _control("unfiltered", "every dual that was made, whatever the filter says", data="unfiltered", part="extended"),
+    _control("random_filter", "as many duals rejected, at random", data="random", part="extended"),
+    _control("soft", "entailed texts as soft targets", options={"entailed": "soft"}, part="extended"),
+    _control("ranked", "entailed texts ranked below exact ones", options={"entailed": "rank"}, part="extended"),
+    *(
+        Arm(f"powerset+{other}", f"powerset+{other}", f"families joined with {other}", "extended", tuned_as="powerset")
+        for other in ("simclip", "ce_clip", "svlc", "laclip")
+    ),
+)
+ARMS = (START, *METHODS, *CONTROLS, *CURVE, *EXTENDED)
+BY_NAME = {arm.name: arm for arm in ARMS}
+
+COMBINATIONS = ("powerset+negclip", "shuffled+negclip")
+TEXT_NEGATIVE = ("negclip", "ce_clip", "svlc")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One run: an arm and a seed, or one try of its tuning (``trial`` counts from 0; then the seed is the first)."""
+
+    arm: str
+    seed: int = 0
+    trial: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its file's name, without the ending."""
+        return f"{self.arm}_tune{self.trial}" if self.trial is not None else f"{self.arm}_seed{self.seed}"
+
+
+def units(trials: int, seeds: int, extended: bool) -> Iterator[Unit]:
+    """All runs in order: the start, tuning, methods seed by seed, the primary contrasts' further seeds, then the rest.
+
+    Args:
+        trials: tries of tuning for each arm that is tuned; 0: none.
+        seeds: at most.
+        extended: also what runs on demand.
+    """
+    yield Unit(START.name)
+    yield from (Unit(arm.name, trial=trial) for arm in METHODS for trial in range(trials))
+    groups = (METHODS, CONTROLS[:2])
+    for seed in range(min(3, seeds)):
+        yield from (Unit(arm.name, seed) for group in groups for arm in group if seed < arm.seeds)
+    for seed in range(3, seeds):
+        yield from (Unit(arm.name, seed) for group in groups for arm in group if seed < arm.seeds)
+    later = (*CONTROLS[2:], *CURVE, *(EXTENDED if extended else ()))
+    for seed in range(seeds):
+        yield from (Unit(arm.name, seed) for arm in later if seed < arm.seeds)

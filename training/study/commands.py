@@ -1,0 +1,45 @@
+"""``dualset study``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.console import err, out
+
+Output = Annotated[Path, typer.Option(help="folder of the runs' records and the report")]
+
+
+def study(
+    output: Output = Path("study"),
+    quick: Annotated[bool, typer.Option("--quick", help="every method and control in small, to see that it works")] = False,
+    budget_minutes: Annotated[float, typer.Option(min=0, help="do further runs for so long; 0: only the report")] = 0.0,
+    extended: Annotated[bool, typer.Option("--extended", help="also the runs beyond the main regime")] = False,
+    work: Annotated[Path, typer.Option(help="folder of scenes, tables and snapshots")] = Path("runs/study"),
+    threads: Annotated[int, typer.Option(min=1, help="of torch; one is least CPU time")] = 1,
+) -> None:
+    """Compare the methods on scenes: the next unfinished runs, then the report from all records.
+
+    The same command may run several times at once, on one machine: a run is done by one of them.
+    """
+    import torch
+
+    from training.study.data import Made
+    from training.study.queue import work as do_runs
+    from training.study.regime import FULL, QUICK
+    from training.study.report import write_report
+    from training.study.run import Bench
+
+    torch.set_num_threads(threads)
+    regime = QUICK if quick else FULL
+    if quick or budget_minutes:
+        made = Made(work.resolve() / regime.name, regime.size, say)
+        left = do_runs(Bench(regime, made, work / regime.name / "runs"), output, budget_minutes or 1e9, extended, say)
+        say(f"{left} runs left" if left else "all runs are done")
+    for file in write_report(output, regime, extended):
+        say(f"written: {file}")
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    (err if line.startswith("dualset:") else out).print(line, highlight=False, markup=False)

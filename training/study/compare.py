@@ -1,0 +1,133 @@
+"""From records to what may be said: values with intervals, contrasts, and Holm's correction.
+
+A contrast is paired: runs of two arms with one seed are compared, and both answered the same questions. The bootstrap draws
+seeds, and scenes, with replacement, and takes the same draw for both arms.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.study.endpoints import EndPoint
+from training.study.questions import unpacked
+from training.study.record import Record
+
+DRAWS = 4000
+Columns = dict[str, NDArray[np.float32]]
+Which = str  # "final" or "best"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value or a difference of values, in points (hundredths), with its 95% interval; ``p`` is two-sided, against zero."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Which scene each question of a group is of, as places among all ``count`` scenes."""
+
+    places: dict[str, NDArray[np.int64]]
+    count: int
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, NDArray[np.int32]]) -> "Scenes":
+        """From the numbers that ``questions`` wrote."""
+        every, inverse = np.unique(np.concatenate(list(numbers.values())), return_inverse=True)
+        ends = np.cumsum([len(one) for one in numbers.values()])[:-1]
+        return cls(dict(zip(numbers, np.split(inverse, ends), strict=True)), len(every))
+
+
+def columns_of(record: Record, which: Which) -> Columns:
+    """The verdicts of a run's final or best weights.
+
+    Raises:
+        ValueError: it has none, being a try of tuning.
+    """
+    weights = record.final if which == "final" else record.best
+    if weights is None:
+        raise ValueError(f"{record.arm}, try {record.trial} was asked nothing")
+    return {name: unpacked(text) for name, text in weights.verdicts.items()}
+
+
+def by_scene(column: NDArray[np.float32], places: NDArray[np.int64], count: int) -> tuple[NDArray, NDArray]:
+    """Sums and numbers of a column's verdicts of each scene: float64 [scenes] each."""
+    return np.bincount(places, column, count), np.bincount(places, minlength=count).astype(np.float64)
+
+
+def draws(scenes: Scenes, number: int = DRAWS, seed: int = 0) -> NDArray[np.float32]:
+    """How often each scene is in each draw: float32 [draws, scenes]."""
+    random = np.random.default_rng(seed)
+    return np.stack(
+        [np.bincount(random.integers(0, scenes.count, scenes.count), minlength=scenes.count) for _ in range(number)]
+    ).astype(np.float32)
+
+
+def drawn_values(
+    runs: Sequence[Columns], points: Sequence[EndPoint], scenes: Scenes, weights: NDArray[np.float32]
+) -> tuple[NDArray, NDArray]:
+    """The mean of some end points for each run: as it is, float64 [runs], and in each draw of scenes, [runs, draws]."""
+    plain, drawn = [], []
+    for columns in runs:
+        found = [[_column(columns[name], name, scenes, weights) for name in point.columns] for point in points]
+        plain.append(np.mean([np.mean([value for value, _ in one]) for one in found]))
+        drawn.append(np.mean([np.mean([values for _, values in one], axis=0) for one in found], axis=0))
+    return np.array(plain), np.array(drawn)
+
+
+def _column(
+    column: NDArray[np.float32], name: str, scenes: Scenes, weights: NDArray[np.float32]
+) -> tuple[float, NDArray[np.float64]]:
+    sums, numbers = by_scene(column, scenes.places[name.partition("/")[0]], scenes.count)
+    return float(sums.sum() / numbers.sum()), (weights @ sums) / np.maximum(weights @ numbers, 1e-9)
+
+
+def estimate(plain: NDArray, drawn: NDArray, seed: int = 1) -> Estimate:
+    """Of values [runs], and those in each draw of scenes [runs, draws], or of their differences; runs are drawn too."""
+    runs, number = drawn.shape
+    chosen = np.random.default_rng(seed).integers(0, runs, (number, runs))
+    means = drawn[chosen, np.arange(number)[:, None]].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    beyond = min((means <= 0).mean(), (means >= 0).mean())
+    return Estimate(
+        100 * float(plain.mean()), 100 * float(low), 100 * float(high), float(min(1.0, 2 * max(beyond, 1 / number))), runs
+    )
+
+
+def paired(one: Mapping[int, Columns], other: Mapping[int, Columns]) -> tuple[list[Columns], list[Columns]]:
+    """The runs of the seeds that both arms have."""
+    seeds = sorted(one.keys() & other.keys())
+    return [one[seed] for seed in seeds], [other[seed] for seed in seeds]
+
+
+def contrast(
+    one: Mapping[int, Columns],
+    other: Mapping[int, Columns],
+    points: Sequence[EndPoint],
+    scenes: Scenes,
+    weights: NDArray[np.float32],
+) -> Estimate | None:
+    """The first arm less the second, over the seeds that both have; None: there is none."""
+    ours, theirs = paired(one, other)
+    if not ours:
+        return None
+    plain, drawn = drawn_values(ours, points, scenes, weights)
+    plain_other, drawn_other = drawn_values(theirs, points, scenes, weights)
+    return estimate(plain - plain_other, drawn - drawn_other)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Adjusted p of each test (Holm 1979): the i-th smallest of m times m - i, made monotone."""
+    order = sorted(p_values, key=lambda name: p_values[name])
+    adjusted, highest = dict[str, float](), 0.0
+    for place, name in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - place) * p_values[name]))
+        adjusted[name] = highest
+    return adjusted

@@ -1,0 +1,210 @@
+"""Snapshots made from another one, a family at a time: the controls differ from the study's data in one thing each.
+
+``change`` reads a snapshot's files and writes what a function makes of each row, in the same files, shards and row groups;
+nothing is shuffled anew, so that what a seed draws from the one it draws from the other.
+"""
+
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from jobs.settings import Codec
+from training.snapshot import COLUMNS, MANIFEST, Manifest, SnapshotError, read_manifest
+from udfs.images import Rgb, decode, encode
+
+Row = dict[str, Any]
+Change = Callable[[Row], Row | None]
+GREY = 128
+PNG = Codec(format="png")
+
+
+def change(source: Manifest, folder: Path, made_by: str, function: Change) -> Manifest:
+    """Write ``function`` of each row of a snapshot as another one; rows of which it makes None are left out.
+
+    One that is there already is left alone: its id says what it was made of and by what (``made_by``).
+    """
+    name = hashlib.sha256(f"{source.id} {made_by}".encode()).hexdigest()[:16]
+    files = ((file.path, file.shard, _rows(source.url(file).removeprefix("file://"), function)) for file in source.files)
+    return write(folder / name, source, made_by, files)
+
+
+def write(folder: Path, like: Manifest, made_by: str, files: Iterable[tuple[str, int, Iterator[list[Row]]]]) -> Manifest:
+    """Write row groups to files, then the manifest: of ``like``, but for what is written and by what.
+
+    Args:
+        folder: of the new snapshot; its name is the id.
+        like: whose settings the rows share.
+        made_by: what made them, in words.
+        files: path in the folder, shard, and rows by the row group.
+
+    Raises:
+        SnapshotError: nothing was written.
+    """
+    try:
+        return read_manifest(str(folder))
+    except SnapshotError:
+        pass  # none yet, or one that was not finished
+    written: list[dict[str, Any]] = []
+    words, lattice = set[str](), dict[tuple[int, int], Counter[str]]()
+    for path, shard, groups in files:
+        counts: Counter[str] = Counter()
+        with ExitStack() as stack:
+            writer = None
+            for rows in groups:
+                if not rows:
+                    continue
+                if writer is None:
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    writer = stack.enter_context(_writer(folder / path))
+                writer.write_table(_table([row | {"shard": shard} for row in rows]))
+                for row in rows:
+                    _count(row, counts, words, lattice)
+        if counts:
+            file = folder / path
+            written.append({"path": path, "shard": shard, "bytes": file.stat().st_size} | dict(counts))
+    if not written:
+        raise SnapshotError(f"{folder}: {made_by} leaves no family")
+    totals = {key: sum(file[key] for file in written) for key in ("families", "images", "texts")}
+    made = like.model_dump() | {
+        "id": folder.name,
+        "columns": COLUMNS,  # placebos are left behind: no control of this kind asks for them
+        "files": written,
+        "totals": totals | {"pairs": 0, "left_out": 0},
+        "vocabulary": sorted(set(like.vocabulary) | words),
+        "lattice": [{"n": n, "removed": k, "made": c["kept"], "kept": c["kept"]} for (n, k), c in sorted(lattice.items())],
+        "policy": f"{made_by}, from snapshot {like.id}",
+    }
+    partial = folder / f"{MANIFEST}.part"
+    partial.write_text(Manifest.model_validate(made).model_dump_json(indent=1), encoding="utf-8")
+    partial.rename(folder / MANIFEST)
+    return read_manifest(str(folder))
+
+
+def grey_boxes(row: Row) -> Row:
+    """Duals whose holes are painted grey. A hole is what inpainting changed, closed over the pixels that it left as they were."""
+    original = _original(row)
+    if original is None:
+        return row
+    kernel = np.ones((5, 5), np.uint8)
+
+    def paint(subset: int, dual: Rgb) -> Rgb:
+        changed = (dual != original).any(axis=2).astype(np.uint8)
+        hole = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, kernel) > 0
+        return np.where(hole[:, :, None], np.uint8(GREY), original)
+
+    return _repainted(row, paint)
+
+
+def truly_rendered(scene_of: Callable[[str], Any]) -> Change:
+    """Duals as the scene really looks without its components; ``scene_of`` gives a record's scene."""
+    from scenes.render import render
+
+    def change(row: Row) -> Row:
+        scene = scene_of(row["record_id"])
+        return _repainted(row, lambda subset, dual: render(scene, frozenset(labels_of(row, subset))))
+
+    return change
+
+
+def some_of(record_share: float) -> Change:
+    """A share of the families, by a hash of the record id: those of a smaller share are among those of a larger one."""
+
+    def change(row: Row) -> Row | None:
+        return row if _drawn(row["record_id"], "family") < record_share else None
+
+    return change
+
+
+def rejected_at_random(rates: dict[int, float]) -> Change:
+    """Duals left out at random, a share of those with k components removed, and the texts that are then exact for no image."""
+
+    def change(row: Row) -> Row:
+        kept = [
+            place
+            for place, subset in enumerate(row["subsets"])
+            if not subset or _drawn(row["record_id"], f"image {subset}") >= rates.get(int(subset).bit_count(), 0.0)
+        ]
+        subsets = [row["subsets"][place] for place in kept]
+        texts = zip(row["text_named"], row["text_mentions"], strict=True)
+        exact = [named & ~said in {gone & named for gone in subsets} for named, said in texts]
+        return without_texts(row | {"subsets": subsets, "images": [row["images"][place] for place in kept]}, exact)
+
+    return change
+
+
+def without_texts(row: Row, stays: list[bool]) -> Row:
+    """A row without some texts and their variants."""
+    texts = [place for place, stay in enumerate(stays) if stay]
+    moved = {old: new for new, old in enumerate(texts)}
+    variants = [place for place, source in enumerate(row["variant_of"]) if source in moved]
+    changed = {name: [row[name][at] for at in texts] for name in COLUMNS if name == "caption_id" or name.startswith("text")}
+    changed |= {name: [row[name][at] for at in variants] for name in COLUMNS if name.startswith("variant_")}
+    changed["variant_of"] = [moved[source] for source in changed["variant_of"]]
+    return row | changed
+
+
+def labels_of(row: Row, subset: int) -> list[str]:
+    """The labels of a subset: bit i stands for the i-th component."""
+    return [label for i, label in enumerate(row["labels"]) if subset >> i & 1]
+
+
+def _original(row: Row) -> Rgb | None:
+    places = [place for place, subset in enumerate(row["subsets"]) if not subset]
+    return decode(row["images"][places[0]]) if places else None
+
+
+def _repainted(row: Row, paint: Callable[[int, Rgb], Rgb]) -> Row:
+    images = [
+        encode(paint(subset, decode(image)), PNG) if subset else image
+        for subset, image in zip(row["subsets"], row["images"], strict=True)
+    ]
+    return row | {"images": images}
+
+
+def _drawn(record_id: str, what: str) -> float:
+    """A number from 0 to 1, the same whenever it is asked for."""
+    digest = hashlib.blake2b(f"{record_id} {what}".encode(), digest_size=8, person=b"study").digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _rows(path: str, function: Change) -> Iterator[list[Row]]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        yield [made for row in file.read_row_group(group).to_pylist() if (made := function(row)) is not None]
+
+
+def _writer(file: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(file, _schema())
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    types = {"STRING": pa.string(), "INT": pa.int32(), "BINARY": pa.binary()}
+    kinds = {name: (kind, types[kind.removeprefix("ARRAY<").removesuffix(">")]) for name, kind in COLUMNS.items()}
+    return pa.schema([(name, pa.list_(one) if "ARRAY" in kind else one) for name, (kind, one) in kinds.items()])
+
+
+def _table(rows: list[Row]) -> Any:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([{name: row[name] for name in COLUMNS} for row in rows], _schema())
+
+
+def _count(row: Row, counts: Counter[str], words: set[str], lattice: dict[tuple[int, int], Counter[str]]) -> None:
+    crc = zlib.crc32(row["record_id"].encode())
+    counts.update(families=1, images=len(row["images"]), texts=len(row["text"]), ids_crc=crc)
+    words.update(row["labels"], row["detected"])
+    for subset in row["subsets"]:
+        lattice.setdefault((row["n"], int(subset).bit_count()), Counter())["kept"] += 1

@@ -1,0 +1,40 @@
+"""What the study's questions come to: groups, the four end points, and the mean of the untouched tests.
+
+A *touched* group asks what removal itself trains (is it there or not); it is reported and never enters a mean. All values are
+shares of right answers, 0 to 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from numpy.typing import NDArray
+
+TOUCHED = ("existence", "half-truth", "half-truth-long", "level", "equal-area", "add-obj")
+
+
+@dataclass(frozen=True)
+class EndPoint:
+    """A primary end point: the mean of its columns, "group/metric"."""
+
+    name: str
+    says: str
+    columns: tuple[str, ...]
+
+
+EDITS = ("replace-obj", "replace-att", "replace-rel", "swap-obj", "swap-att", "add-att", "count")
+ENDPOINTS = (
+    EndPoint("edits", "one edit of a caption is seen", tuple(f"{group}/accuracy" for group in EDITS)),
+    EndPoint("binding", "two scenes and two captions are matched", ("wino-colour/group", "wino-place/group")),
+    EndPoint("retrieval", "recall at 1 of 2,000, both directions", ("retrieval/i2t R@1", "retrieval/t2i R@1")),
+    EndPoint("single", "a single thing is named, of all classes and colours", ("single/accuracy", "single-colour/accuracy")),
+)
+
+
+def value(point: EndPoint, columns: Mapping[str, NDArray]) -> float:
+    """An end point's value, from the verdicts of each column."""
+    return float(sum(columns[name].mean() for name in point.columns) / len(point.columns))
+
+
+def untouched(columns: Mapping[str, NDArray]) -> float:
+    """The mean of the end points."""
+    return sum(value(point, columns) for point in ENDPOINTS) / len(ENDPOINTS)

@@ -1,0 +1,94 @@
+"""Which run is next: the first in order of priority that has no record and that no other process is at, until the time is up."""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from training.study.arms import BY_NAME, METHODS, Arm, Unit, units
+from training.study.questions import write_numbers
+from training.study.record import Record, read_all, write
+from training.study.regime import Regime, Setting, settled, trial_setting, tuned_by
+from training.study.run import Bench
+
+RUNS, NUMBERS = "runs", "questions.json"
+PAUSE = 5.0  # seconds between two looks at what other processes have done
+
+
+class NotTunedError(RuntimeError):
+    """An arm's setting is not known yet: a try of its tuning is missing."""
+
+
+def setting_of(arm: Arm, regime: Regime, done: dict[str, Record], trial: int | None = None) -> Setting:
+    """What an arm is run with, or what a try of its tuning is run with, by the records so far.
+
+    Raises:
+        NotTunedError: a try is missing.
+    """
+    tuned = tuned_by(arm)
+    if tuned not in METHODS or not regime.trials:
+        return Setting()
+    wanted = range(min(trial, 3) if trial is not None else regime.trials)
+    names = {one: Unit(tuned.name, trial=one).name for one in wanted}
+    if missing := [name for name in names.values() if name not in done]:
+        raise NotTunedError(f"{arm.name} waits for {', '.join(missing)}")
+    scores = {one: done[name].score for one, name in names.items()}
+    return settled(tuned, scores, regime.trials) if trial is None else trial_setting(tuned, trial, scores)
+
+
+def pending(regime: Regime, output: Path, extended: bool) -> list[Unit]:
+    """The runs that have no record yet, in order."""
+    done = read_all(output / RUNS, regime.name)
+    return [unit for unit in units(regime.trials, regime.seeds, extended) if unit.name not in done]
+
+
+def work(bench: Bench, output: Path, minutes: float, extended: bool, say: Callable[[str], None]) -> int:
+    """Do runs until all are done or the next one would not end in time; returns how many are left.
+
+    A run takes as long as the longest so far, it is assumed; the first one is begun in any case.
+    """
+    began, longest = time.monotonic(), 0.0
+    output.mkdir(parents=True, exist_ok=True)
+    write_numbers(bench.test, output / NUMBERS)
+    while (time.monotonic() - began + longest) < 60 * minutes:
+        with _next(bench, output, extended) as found:
+            if found is None:
+                break
+            unit, setting = found
+            start = time.monotonic()
+            record = bench.run(unit, setting)
+            write(record, output / RUNS / f"{unit.name}.json")
+            took = time.monotonic() - start
+        longest = max(longest, took)
+        chosen = ", ".join(f"{name} {one:g}" for name, one in asdict(setting).items() if one is not None)
+        say(f"{unit.name}: {chosen}, validation {record.last_score:.3f}, best {record.score:.3f}, {took:.0f} s")
+    return len(pending(bench.regime, output, extended))
+
+
+@contextmanager
+def _next(bench: Bench, output: Path, extended: bool) -> Iterator[tuple[Unit, Setting] | None]:
+    """The next run, held against other processes while it is done; None: all are done, or others do the last."""
+    bench.work.mkdir(parents=True, exist_ok=True)
+    while True:
+        waits = False
+        for unit in pending(bench.regime, output, extended):
+            try:
+                setting = setting_of(BY_NAME[unit.arm], bench.regime, read_all(output / RUNS, bench.regime.name), unit.trial)
+            except NotTunedError:
+                waits = True  # for a try that another process is at
+                continue
+            with (bench.work / f"{unit.name}.lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                if (output / RUNS / f"{unit.name}.json").is_file() and unit.name in read_all(output / RUNS, bench.regime.name):
+                    continue  # done since we looked
+                yield unit, setting
+                return
+        if not waits:
+            yield None
+            return
+        time.sleep(PAUSE)

@@ -1,0 +1,99 @@
+"""What is the same for every arm of the study, and how long it all is."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from training.study.arms import BY_NAME, Arm, Unit
+from training.study.data import Size
+
+START = {"model": "embedded:clip_study.json", "checkpoint": "embedded:clip_study.safetensors"}
+RATES = (1e-4, 3e-4, 1e-3)  # tried first, the middle one being the default
+BETWEEN = 3**0.5  # what an arm without a weight of its own tries besides: the best rate, times and over this
+
+
+@dataclass(frozen=True)
+class Regime:
+    """Steps, batch and data of all runs; ``trials`` are the tries of tuning that each tuned arm has."""
+
+    steps: int = 400
+    batch_size: int = 128
+    warmup: int = 40
+    validations: int = 4  # a run
+    trials: int = 5
+    tuning_steps: int = 200
+    seeds: int = 5
+    size: Size = field(default_factory=Size)
+
+    @property
+    def name(self) -> str:
+        """Eight hexadecimal digits over all of it: runs of two regimes are never put together."""
+        return hashlib.sha256(json.dumps(asdict(self) | START, sort_keys=True).encode()).hexdigest()[:8]
+
+
+FULL = Regime()
+QUICK = Regime(40, 32, 4, 2, 0, 0, 1, Size(originals=100, questions=40, validation=20))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What tuning chooses for an arm."""
+
+    lr: float = RATES[1]
+    weight: float | None = None  # None: the method's own default
+
+    def options(self, arm: Arm) -> dict[str, Any]:
+        """The arm's options of its method, with the weight in them."""
+        if self.weight is None:
+            return arm.options
+        if arm.weight is None:
+            raise ValueError(f"{arm.name} has no weight, and was given one")
+        return arm.options | {arm.weight.name: self.weight}
+
+
+def trial_setting(arm: Arm, trial: int, scores: dict[int, float]) -> Setting:
+    """What a try of tuning uses: first the rates, then around the best of them, by ``scores`` of the earlier tries.
+
+    The same number of tries for every arm: one with a weight of its own tries two other values, one without two other rates.
+    """
+    if trial < len(RATES):
+        return Setting(RATES[trial])
+    best = RATES[max(range(len(RATES)), key=lambda one: scores[one])]
+    second = trial - len(RATES)
+    if arm.weight is not None:
+        return Setting(best, arm.weight.values[second])
+    return Setting(best * BETWEEN if second else best / BETWEEN)
+
+
+def settled(arm: Arm, scores: dict[int, float], trials: int) -> Setting:
+    """The setting of the best try, the first of equals; the default where nothing is tuned."""
+    if not trials:
+        return Setting()
+    return trial_setting(arm, max(range(trials), key=lambda one: scores[one]), scores)
+
+
+def tuned_by(arm: Arm) -> Arm:
+    """Whose setting an arm takes."""
+    return BY_NAME[arm.tuned_as] if arm.tuned_as else arm
+
+
+def run_options(regime: Regime, unit: Unit, setting: Setting) -> dict[str, Any]:
+    """A run's options, all but its folders."""
+    arm = BY_NAME[unit.arm]
+    steps = regime.steps if unit.trial is None else regime.tuning_steps
+    return {
+        **START,
+        "method": arm.method,
+        "method_options": setting.options(arm),
+        "steps": steps,
+        "batch_size": regime.batch_size,
+        "warmup": min(regime.warmup, steps // 10),
+        "lr": setting.lr,
+        "seed": unit.seed,
+        "held_out": 0.0,
+        "eval_every": max(1, steps // regime.validations),
+        "save_every": 0,
+        "device": "cpu",
+        "workers": 1,
+    }

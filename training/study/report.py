@@ -1,0 +1,217 @@
+"""The study's report, Markdown and HTML, from the records alone: ``dualset study`` without a budget."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.study import figures
+from training.study.arms import ARMS, BY_NAME
+from training.study.compare import Estimate
+from training.study.endpoints import ENDPOINTS
+from training.study.findings import Contrast, Findings, is_touched
+from training.study.regime import Regime
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+NAME = "report"
+COSTS = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
+
+
+def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[Path]:
+    """Write ``report.md`` and ``report.html`` beside the runs; none if there is no run."""
+    if not (folder / "runs").is_dir():
+        return []
+    found = Findings(folder, regime, extended=extended)
+    if not found.runs:
+        return []
+    best = Findings(folder, regime, which="best", extended=extended)
+    parts = sections(found, best)
+    markdown, page = folder / f"{NAME}.md", folder / f"{NAME}.html"
+    markdown.write_text("\n".join(_markdown(part) for part in parts), encoding="utf-8")
+    page.write_text(_html(parts, found), encoding="utf-8")
+    return [markdown, page]
+
+
+def sections(found: Findings, best: Findings) -> list[tuple[str, list[str | Table]]]:
+    """Titles, with paragraphs and tables."""
+    return [
+        ("Does the power set make CLIP understand composition?", [conclusion(found), state(found), *_flags(found)]),
+        ("Primary contrasts", [PRIMARY, primary_table(found.primary)]),
+        ("All arms, last step", [VALUES, arms_table(found)]),
+        ("All arms, best step by validation", [arms_table(best)]),
+        ("Other contrasts at the mean of the end points", [SECONDARY, secondary_table(found.secondary)]),
+        ("Every untouched test", [COLUMNS, columns_table(found, touched=False)]),
+        ("Tests that are the training transformation itself", [TOUCHED_NOTE, columns_table(found, touched=True)]),
+        ("What each run cost", [cost_table(found)]),
+        ("What tuning chose", [tuning_table(found)]),
+    ]
+
+
+PRIMARY = (
+    "Differences in points (hundredths) at the last step, with 95% intervals by a paired bootstrap over seeds and scenes; p after"
+    " Holm's correction over all of these. *Supported*: the interval excludes zero and p is below 0.05; *not worse*: its lower"
+    " end is above -2 points; *open*: neither."
+)
+VALUES = "Percent right, with 95% intervals over seeds and scenes; *mean* is that of the four end points."
+SECONDARY = "Not corrected for their number: they explain the primary ones, and prove nothing by themselves."
+COLUMNS = (
+    "Percent right, means over seeds. *chance*, *shorter* (the text with fewer characters) and *probe* (a linear model of the"
+    " texts' words, fitted on these questions) see no image. A test enters an end point only if the ceiling passed 80% and plain"
+    " CLIP lay between chance + 5 and 90% on the scenes that the world was calibrated on."
+)
+TOUCHED_NOTE = (
+    "They ask whether something that was removed is there: in-distribution for every arm with duals. They are in no mean."
+)
+
+
+def conclusion(found: Findings) -> str:
+    """The first paragraph: which claims hold, and first what added nothing."""
+    if not found.primary:
+        return "No primary contrast can be computed yet."
+    said = []
+    families = [one for one in found.primary if one.other == "shuffled"]
+    if families and not any(one.verdict == "supported" for one in families):
+        said.append("**Keeping families together in a batch added nothing** over the same duals shuffled.")
+    grey = found.difference("grey_box", "powerset", ENDPOINTS)
+    if grey is not None and grey.high >= 0:
+        said.append(f"**Inpainting added nothing that grey boxes do not**: {_estimate(grey, sign=True)} points for grey boxes.")
+    for claim in dict.fromkeys(one.claim for one in found.primary):
+        verdicts = {one.point: one for one in found.primary if one.claim == claim}
+        held = [f"{point} ({_estimate(one.found, sign=True)})" for point, one in verdicts.items() if one.verdict == "supported"]
+        lost = [
+            f"{point} ({_estimate(one.found, sign=True)}, {one.verdict})"
+            for point, one in verdicts.items()
+            if one.verdict != "supported"
+        ]
+        first = next(iter(verdicts.values()))
+        said.append(
+            f"Claim *{claim}* ({first.one} against {first.other}): supported on {', '.join(held) or 'no end point'}"
+            + (f"; not on {', '.join(lost)}" if lost else "")
+            + "."
+        )
+    return " ".join(said)
+
+
+def state(found: Findings) -> str:
+    """How much of it has run, and what is missing."""
+    missing = [unit.name for unit in found.missing]
+    cpu = sum(record.cpu_seconds for record in found.records.values()) / 3600
+    devices = ", ".join(sorted({record.device for record in found.records.values()}))
+    text = (
+        f"{found.planned - len(missing)} of {found.planned} runs are done, {cpu:.2f} CPU hours, on {devices}. Regime"
+        f" {found.regime.name}: {found.regime.steps} steps of {found.regime.batch_size} images, {found.regime.size.originals}"
+        f" originals, {found.regime.size.questions} questions a group."
+    )
+    return text + (f" Missing: {', '.join(missing)}." if missing else "")
+
+
+def _flags(found: Findings) -> list[str | Table]:
+    return [f"Note: {flag}." for flag in found.flags]
+
+
+def primary_table(contrasts: Sequence[Contrast]) -> Table:
+    """A line a contrast and end point."""
+    rows = [
+        (f"{c.one} - {c.other}", c.point, _estimate(c.found, sign=True), f"{c.adjusted:.3f}", str(c.found.seeds), c.verdict)
+        for c in contrasts
+    ]
+    return ("contrast", "end point", "difference [95%]", "p (Holm)", "seeds", "verdict"), rows
+
+
+def secondary_table(contrasts: Sequence[Contrast]) -> Table:
+    """A line a contrast."""
+    rows = [(f"{c.one} - {c.other}", c.claim, _estimate(c.found, sign=True), str(c.found.seeds)) for c in contrasts]
+    return ("contrast", "what it asks", "difference [95%]", "seeds"), rows
+
+
+def arms_table(found: Findings) -> Table:
+    """A line an arm, the end points and their mean."""
+    rows = []
+    for name, runs in found.runs.items():
+        values = [_estimate(found.value(name, [point])) for point in ENDPOINTS]
+        rows.append((name, BY_NAME[name].says, *values, _estimate(found.value(name, ENDPOINTS)), str(len(runs))))
+    return ("arm", "what it is", *(point.name for point in ENDPOINTS), "mean", "seeds"), rows
+
+
+def columns_table(found: Findings, touched: bool) -> Table:
+    """A line a column, the blind baselines and the arms."""
+    arms = [arm.name for arm in ARMS if arm.name in found.runs and arm.part in ("start", "method", "control")]
+    rows = []
+    for name in found.columns:
+        if is_touched(name) != touched:
+            continue
+        blind = [_percent(found.numbers.blind[one].get(name)) for one in ("chance", "shorter", "probe")]
+        rows.append((name, *blind, *(_percent(found.column(arm, name)) for arm in arms)))
+    return ("test", "chance", "shorter", "probe", *arms), rows
+
+
+def cost_table(found: Findings) -> Table:
+    """A line an arm: what a step saw, and what it cost."""
+    rows = []
+    for name in found.runs:
+        records = [record for record in found.records_of(name) if record.budget]
+        if not records:
+            continue
+        means = {key: sum(record.budget[key] for record in records) / len(records) for key in records[0].budget}
+        pairs = [record.pairs for record in records]
+        wrong = sum(one.get("true_but_negative", 0) for one in pairs) / max(1, sum(one.get("negative", 0) for one in pairs))
+        cells = (
+            f"{means[key]:.1f}" for key in ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
+        )
+        rows.append((name, *cells, f"{100 * wrong:.2f}%"))
+    head = ("arm", "image passes a step", "originals a step", "texts a step", "epochs", "CPU s of training", "true but negative")
+    return head, rows
+
+
+def tuning_table(found: Findings) -> Table:
+    """A line a try."""
+    rows = []
+    for record in sorted((one for one in found.records.values() if one.trial is not None), key=lambda one: (one.arm, one.trial)):
+        chosen = ", ".join(f"{name} {value:.2g}" for name, value in record.setting.items() if value is not None)
+        rows.append((record.arm, str(record.trial), chosen, _percent(record.score)))
+    return ("arm", "try", "setting", "validation"), rows
+
+
+def _estimate(one: Estimate, sign: bool = False) -> str:
+    form = "+.1f" if sign else ".1f"
+    return f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _markdown(part: tuple[str, list[str | Table]]) -> str:
+    title, blocks = part
+    lines = [f"## {title}", ""]
+    for block in blocks:
+        if isinstance(block, str):
+            lines += [block, ""]
+            continue
+        head, rows = block
+        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return "\n".join(lines)
+
+
+def _html(parts: list[tuple[str, list[str | Table]]], found: Findings) -> str:
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    drawn = {"All arms, last step": figures.arms(found), "What each run cost": figures.validation(found)}
+    body, scripted = [], False
+    for part in parts:
+        body.append(reader.render(_markdown(part)))
+        if part[0] in drawn:
+            body.append(drawn[part[0]].to_html(full_html=False, include_plotlyjs=not scripted))
+            scripted = True
+    return PAGE.format(body="\n".join(body))
+
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Study</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; font-size: 13px; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) {{ text-align: left; }}
+th {{ border-bottom: 2px solid #888; }} h2 {{ margin-top: 2.2rem; }}
+</style></head><body>{body}</body></html>
+"""
