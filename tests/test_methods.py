@@ -5,6 +5,7 @@ The features are chosen so that the scaled cosines are small whole numbers. With
 """
 
 import math
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -56,6 +57,17 @@ def test_clip_is_open_clips():
     )
 
 
+def test_masking_inside_families_makes_negatives_of_what_is_true_by_chance():
+    """Image 2 shows a dog too: the text "a dog" of the other family is masked for it, or a negative as it was published."""
+    about = facts(TWO, [DOG, CAT])
+    about = replace(about, present=torch.ones_like(about.present))
+    counts = {masking: make("clip", masking=masking).targets(about).counts() for masking in (True, "family", False)}
+    assert [counts[masking]["negative"] for masking in (True, "family", False)] == [0, 2, 2]
+    assert counts["family"]["unsure_but_negative"] == 2
+    with pytest.raises(ValueError, match="masking is true, false or family"):
+        make("clip", masking="some")
+
+
 def test_negclip():
     """A swapped caption (.6, 0, .8) of image 1 scores 3 with it and 0 with image 2; it is not asked for an image.
 
@@ -73,7 +85,7 @@ def test_negclip_leaves_out_what_may_be_true_of_others():
     about = facts([Image(1, 0, "dog cat"), Image(2, 0, "cat dog")], [DOG, CAT, variant("a dog on grass", 0)])
     # Both own texts are masked too: each image shows a cat and a dog. Row 1 has the swapped caption against it, row 2 nothing.
     row = math.log(1 + 1 / math.e)
-    assert loss(make("negclip"), texts, about).total.item() == pytest.approx((row + 0) / 2 / 2, abs=1e-6)
+    assert loss(make("negclip", masking=True), texts, about).total.item() == pytest.approx((row + 0) / 2 / 2, abs=1e-6)
 
 
 def test_ce_clip():
@@ -210,10 +222,12 @@ def test_exact_texts_of_other_images():
 @pytest.mark.parametrize("name", NAMES)
 def test_no_method_calls_a_true_text_false(name: str):
     images, texts, about = batch_for(make(name).needs)
-    found = make(name)(images, texts, SCALE, about)
+    found = make(name, masking=True)(images, texts, SCALE, about)
     assert found.counts["negative"] > 0
     assert found.counts["true_but_negative"] == found.counts["unsure_but_negative"] == found.counts["false_but_positive"] == 0
     assert found.true_but_negative == 0
+    by_default = make(name)(images, texts, SCALE, about).counts
+    assert by_default["true_but_negative"] == 0, "inside a family, at least"
     literal = make(name, masking=False)(images, texts, SCALE, about)
     assert literal.counts["true_but_negative"] > 0, "the batch has true pairs that a literal loss punishes"
 
@@ -242,7 +256,7 @@ def test_a_masked_text_has_no_gradient():
     about = facts([FAMILY[0], TWO[0]], [FAMILY_TEXTS[0], Text(1, 1, 1, "a dog"), Text(1, FRUIT, BANANA, "a banana", owner=0)])
     about.text_family[1] = about.image_family[1] = 2
     about.present[1, 1] = True  # a banana lies beside the dog, so across families it is true by chance
-    loss(make("powerset"), texts, about).total.backward()
+    loss(make("powerset", masking=True), texts, about).total.backward()
     assert (texts.grad[2] == 0).all()
     assert (texts.grad[:2] != 0).any(1).all()
 

@@ -71,7 +71,7 @@ def _scores(engine: Engine, batch: Batch) -> tuple[float, float, float]:
     features = [_embedded(engine, *part) for part in _chunks(batch)]
     images, texts = (torch.cat(side) for side in zip(*features, strict=True))
     facts: Facts = batch.facts.to(engine.device)
-    clip = make("clip", positives="multi")
+    clip = make("clip", masking=True, positives="multi")
     targets = clip.targets(facts)
     with torch.no_grad():
         loss = float(clip(images, texts, engine.scale, facts).total)

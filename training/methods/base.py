@@ -2,7 +2,9 @@
 
 All methods share the contrast of images and texts, and its masking: a pair that is true, or may be true, is no negative of any
 method, so that no method gains by the others' false negatives. ``masking=False`` gives the published form back, in which all but
-an image's own text is a negative.
+an image's own text is a negative. ``masking="family"`` lies between: inside a family the truth relation holds, and what is true
+by chance of another family's image is a negative, as it is everywhere else. Where short texts are often true by chance, masking
+all of them leaves nothing that keeps a text that says little away from an image: it comes to be near all of them.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from training.batch import Facts, Needs
 from training.pairs import TRUE, UNSURE, Pair, pairs
 
 Positives = Literal["masked", "multi"]
+Masking = bool | Literal["family"]
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,17 @@ class Method(nn.Module):
     """A method of the study; subclasses say what differs from CLIP.
 
     Args:
-        masking: keep true and perhaps true pairs out of the negatives; False: the published form.
+        masking: keep true and perhaps true pairs out of the negatives; "family": those of one family; False: the published form.
         positives: exact pairs besides an image's own text are "masked", or positives as well ("multi").
     """
 
     name: str = ""
     needs: Needs = Needs(own="original")
 
-    def __init__(self, masking: bool = True, positives: Positives = "masked") -> None:
+    def __init__(self, masking: Masking = "family", positives: Positives = "masked") -> None:
         super().__init__()
+        if masking not in (True, False, "family"):
+            raise ValueError(f"masking is true, false or family, not {masking!r}")
         if positives not in ("masked", "multi"):
             raise ValueError(f"positives is masked or multi, not {positives!r}")
         if not masking and positives == "multi":
@@ -98,7 +103,8 @@ class Method(nn.Module):
         positive = relations == Pair.POSITIVE
         if self.positives == "masked":
             positive = positive & own
-        return Targets(relations, positive.float(), _among(relations, (Pair.CONTRADICTORY, Pair.NEGATIVE)))
+        false = (Pair.CONTRADICTORY, Pair.NEGATIVE) + ((Pair.CHANCE,) if self.masking == "family" else ())
+        return Targets(relations, positive.float(), _among(relations, false))
 
     def contrast(self, logits: Tensor, targets: Targets) -> Tensor:
         """The symmetric InfoNCE over the targets: a mean over images, a mean over texts, halved."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from training.batch import Facts, Needs
 from training.methods import hard
-from training.methods.base import Method, Positives, Targets
+from training.methods.base import Masking, Method, Positives, Targets
 
 
 class CeClip(Method):
@@ -39,7 +39,12 @@ class CeClip(Method):
     thresholds: Tensor
 
     def __init__(
-        self, masking: bool = True, positives: Positives = "masked", imc: float = 0.3, cmr: float = 0.2, bound: float = 10.0
+        self,
+        masking: Masking = "family",
+        positives: Positives = "masked",
+        imc: float = 0.3,
+        cmr: float = 0.2,
+        bound: float = 10.0,
     ) -> None:
         super().__init__(masking, positives)
         self.imc, self.cmr, self.bound = imc, cmr, bound

@@ -3,7 +3,7 @@
     L = 1/2 [ - mean_i log e^{s(i,i)} / sum_j e^{s(i,j)}  - mean_j log e^{s(j,j)} / sum_i e^{s(i,j)} ],   s = scaled cosine
 
 Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", arXiv 2103.00020, figure 3.
-Departure: pairs that are true, or may be, are left out of the sums (``masking``); with ``masking=False`` it is theirs.
+Departure: pairs of one family that are true, or may be, are left out of the sums; with ``masking=False`` it is theirs.
 """
 
 from training.batch import Needs

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from training.batch import Needs
 from training.gather import reduced, world
-from training.methods.base import Method, Positives, Targets
+from training.methods.base import Masking, Method, Positives, Targets
 
 PAD = 0  # open_clip's
 
@@ -29,7 +29,11 @@ class CoCa(Method):
     needs = Needs(own="original")
 
     def __init__(
-        self, masking: bool = True, positives: Positives = "masked", contrast_weight: float = 1.0, caption_weight: float = 2.0
+        self,
+        masking: Masking = "family",
+        positives: Positives = "masked",
+        contrast_weight: float = 1.0,
+        caption_weight: float = 2.0,
     ) -> None:
         super().__init__(masking, positives)
         self.contrast_weight, self.caption_weight = contrast_weight, caption_weight

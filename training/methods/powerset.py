@@ -2,7 +2,8 @@
 
     L = 1/2 [CE over images + CE over texts],  CE_a = - sum_p q_p log e^{s(a,p)} / sum_{b in P or N} e^{s(a,b)}
 
-P of an image are the texts that are exact for it, N those that contradict it and those of other families that are false of it.
+P of an image are the texts that are exact for it, N those that contradict it and those of other families (``masking``: also
+those that are true of it by chance, or not).
 What is entailed (true, but says less) is in neither ("mask"), or a target of weight ``soft`` beside the exact ones ("soft"), or
 also ranked below them ("rank"), among the texts whose source names the same:
 
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor
 
 from training.batch import Facts, Needs
-from training.methods.base import Method, Positives, Targets
+from training.methods.base import Masking, Method, Positives, Targets
 from training.pairs import Pair
 
 
@@ -48,7 +49,7 @@ class PowerSet(Method):
 
     def __init__(
         self,
-        masking: bool = True,
+        masking: Masking = "family",
         positives: Positives = "multi",
         entailed: Literal["mask", "soft", "rank"] = "mask",
         first_form: bool = False,

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from training.batch import Facts, Needs, TextKind
 from training.methods import hard
-from training.methods.base import Method, Positives, Targets, cross_entropy
+from training.methods.base import Masking, Method, Positives, Targets, cross_entropy
 
 RULES = (("replace_noun", 1), ("replace_adjective", 1), ("replace_relation", 1))
 MODEL = (("llm_replace", 1),)
@@ -41,7 +41,7 @@ class Svlc(Method):
 
     def __init__(
         self,
-        masking: bool = True,
+        masking: Masking = "family",
         positives: Positives = "masked",
         source: Literal["rules", "model", "both"] = "rules",
         negative: float = 1.0,
