@@ -52,7 +52,7 @@ class CeClip(Method):
 
     def terms(self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets) -> dict[str, Tensor]:
         """The intra-modal contrast and the ranking; in training the thresholds then move to this step's."""
-        found = hard.negatives(facts, targets, self.masking)
+        found = hard.negatives(facts, targets, bool(self.masking))
         wrong = texts[found.place]
         likeness = scale * (texts[found.owner] * wrong).sum(1)
         among = hard.by_owner(likeness, found, len(images), -torch.inf)

@@ -71,7 +71,7 @@ class Svlc(Method):
         }
 
     def _against(self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets, right: Tensor) -> Tensor:
-        found = hard.negatives(facts, targets, self.masking)
+        found = hard.negatives(facts, targets, bool(self.masking))
         wrong = scale * (images[found.owner] * texts[found.place]).sum(1)
         among = hard.by_owner(wrong, found, len(images), -torch.inf)
         logits = torch.cat([right[:, None], among], 1)
@@ -80,7 +80,7 @@ class Svlc(Method):
         return F.cross_entropy(logits[asked], first) if len(first) else right.sum() * 0
 
     def _beside(self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets, right: Tensor) -> Tensor:
-        found = hard.positives(facts, targets, self.masking)
+        found = hard.positives(facts, targets, bool(self.masking))
         if not len(found.place):
             return right.sum() * 0
         paraphrases = texts[found.place]

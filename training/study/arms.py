@@ -76,9 +76,7 @@ EXTENDED = (
     _control("oracle", "removals really rendered", data="true", part="extended"),
     _control("unfiltered", "every dual that was made, whatever the filter says", data="unfiltered", part="extended"),
     _control("random_filter", "as many duals rejected, at random", data="random", part="extended"),
-    _control(
-        "chance_masked", "what is true by chance of another family's image masked", options={"masking": True}, part="extended"
-    ),
+    _control("chance_masked", "true by chance of another family: masked", options={"masking": True}, part="extended"),
     _control("soft", "entailed texts as soft targets", options={"entailed": "soft"}, part="extended"),
     _control("ranked", "entailed texts ranked below exact ones", options={"entailed": "rank"}, part="extended"),
     *(
