@@ -167,8 +167,8 @@ def test_the_report_says_first_what_added_nothing_and_names_what_is_missing(stud
     markdown, page = write_report(study, QUICK)
     text = markdown.read_text(encoding="utf-8")
     first = text.split("\n\n")[1]
-    assert first.startswith("**Keeping families together in a batch added nothing**")
-    assert "**Inpainting added nothing that grey boxes do not**" in first
+    assert first.startswith("**Keeping families together in a batch added nothing that these runs show**")
+    assert "**Inpainting added nothing over grey boxes that these runs show**" in first
     assert "Claim *the power set beats CLIP* (powerset against clip): supported on edits" in first
     assert "placebo_seed0" in text
     assert "10.00%" in text  # true pairs among the negatives

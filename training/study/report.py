@@ -69,10 +69,12 @@ def conclusion(found: Findings) -> str:
     said = []
     families = [one for one in found.primary if one.other == "shuffled"]
     if families and not any(one.verdict == "supported" for one in families):
-        said.append("**Keeping families together in a batch added nothing** over the same duals shuffled.")
+        said.append("**Keeping families together in a batch added nothing that these runs show** over the same duals shuffled.")
     grey = found.difference("grey_box", "powerset", ENDPOINTS)
     if grey is not None and grey.high >= 0:
-        said.append(f"**Inpainting added nothing that grey boxes do not**: {_estimate(grey, sign=True)} points for grey boxes.")
+        said.append(
+            f"**Inpainting added nothing over grey boxes that these runs show**: {_estimate(grey, sign=True)} points for the boxes."
+        )
     for claim in dict.fromkeys(one.claim for one in found.primary):
         verdicts = {one.point: one for one in found.primary if one.claim == claim}
         held = [f"{point} ({_estimate(one.found, sign=True)})" for point, one in verdicts.items() if one.verdict == "supported"]
