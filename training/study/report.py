@@ -72,9 +72,8 @@ def conclusion(found: Findings) -> str:
         said.append("**Keeping families together in a batch added nothing that these runs show** over the same duals shuffled.")
     grey = found.difference("grey_box", "powerset", ENDPOINTS)
     if grey is not None and grey.high >= 0:
-        said.append(
-            f"**Inpainting added nothing over grey boxes that these runs show**: {_estimate(grey, sign=True)} points for the boxes."
-        )
+        boxes = _estimate(grey, sign=True)
+        said.append(f"**Inpainting added nothing over grey boxes that these runs show**: {boxes} points for the boxes.")
     for claim in dict.fromkeys(one.claim for one in found.primary):
         verdicts = {one.point: one for one in found.primary if one.claim == claim}
         held = [f"{point} ({_estimate(one.found, sign=True)})" for point, one in verdicts.items() if one.verdict == "supported"]
