@@ -1,10 +1,12 @@
 """Benchmarks of compositionality, retrieval and classification: one file each, with the same few functions.
 
-    FILES                                what is read below the data folder RIGHT                                how many of an
-    item's texts are true of its first image; they stand first; 0: no text is the question load(data, images, **options)
-    its files to items judge(item, scores, text_scores)     cosines [I, T] and [T, T] to a verdict under each metric: 1, 0, or
-    0.5 for a tie aggregate(counts)                    items a group to the averages that papers name chance(items)
-    what guessing gets, by metric
+    FILES                             what is read below the data folder
+    RIGHT                             how many of an item's texts are true of its first image; they stand first; 0: no text is
+                                      the question
+    load(data, images, **options)     its files to items
+    judge(item, scores, text_scores)  cosines [I, T] and [T, T] to a verdict under each metric: 1, 0, or 0.5 for a tie
+    aggregate(counts)                 items a group to the averages that papers name
+    chance(items)                     what guessing gets, by metric
 
 Retrieval, ImageNet and scenes need all items at once: they have ``answer(items, features)``, which goes before ``judge``.
 """
