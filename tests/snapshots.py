@@ -61,6 +61,11 @@ def family(number: int, n: int, captions: Sequence[int], *, refused: Sequence[in
     }
 
 
+def two() -> list[Row]:
+    """A family of a dog and a cat whose captions name both, and a dog alone; and a picture of nothing."""
+    return [family(0, 2, [3, 1], variants=True), family(1, 0, [0], variants=True)]
+
+
 def drawn(count: int, seed: int = 0, *, variants: bool = False) -> list[Row]:
     """Families of 0 to 3 components with one or two captions, some without all of their images."""
     rng, rows = random.Random(seed), []

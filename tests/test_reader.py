@@ -87,9 +87,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """A family of a dog and a cat whose captions name both, and a dog alone; and a picture of nothing."""
-    rows = [snapshots.family(0, 2, [3, 1], variants=True), snapshots.family(1, 0, [0], variants=True)]
-    return snapshots.write(tmp_path_factory.mktemp("reader") / "two", rows)
+    return snapshots.write(tmp_path_factory.mktemp("reader") / "two", snapshots.two())
 
 
 def test_a_batch_and_its_facts(two: Manifest) -> None:

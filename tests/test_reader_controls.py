@@ -26,9 +26,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """A family of a dog and a cat whose captions name both, and a dog alone; and a picture of nothing."""
-    rows = [snapshots.family(0, 2, [3, 1], variants=True), snapshots.family(1, 0, [0], variants=True)]
-    return snapshots.write(tmp_path_factory.mktemp("controls") / "two", rows)
+    return snapshots.write(tmp_path_factory.mktemp("controls") / "two", snapshots.two())
 
 
 def test_leave_one_out(manifest: Manifest) -> None:

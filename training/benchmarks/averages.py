@@ -86,7 +86,7 @@ def summarise(
     tables = _tables(verdicts, rows)
     images = len(next(iter(tables.values())).images)
     drawn: list[list[NDArray[np.float64]]] = [[] for _ in rows]
-    for weights in _weights(images, draws, seed):
+    for weights in drawn_weights(images, draws, seed):
         sums = {metric: (weights @ table.sums.T, weights @ table.counts.T) for metric, table in tables.items()}
         for row, values in zip(rows, drawn, strict=True):
             values.append(_value(row.part, *sums[row.metric], tables[row.metric].groups))
@@ -145,7 +145,7 @@ class _Table:
         return float(_value(part, np.asarray(sums.sum(axis=1)).T, np.asarray(self.counts.sum(axis=1)).T, self.groups)[0])
 
 
-def _weights(images: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def drawn_weights(images: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """How often each image is in a draw: float64 [some draws, images], until all draws are made."""
     random = np.random.default_rng(seed)
     for start in range(0, draws, _DRAWS_AT_ONCE):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.study.endpoints import EndPoint
+from training.benchmarks.averages import drawn_weights
+from training.study.endpoints import EndPoint, group_of
 from training.study.questions import unpacked
 from training.study.record import Record
 
@@ -64,10 +65,7 @@ def by_scene(column: NDArray[np.float32], places: NDArray[np.int64], count: int)
 
 def draws(scenes: Scenes, number: int = DRAWS, seed: int = 0) -> NDArray[np.float32]:
     """How often each scene is in each draw: float32 [draws, scenes]."""
-    random = np.random.default_rng(seed)
-    return np.stack(
-        [np.bincount(random.integers(0, scenes.count, scenes.count), minlength=scenes.count) for _ in range(number)]
-    ).astype(np.float32)
+    return np.concatenate([part.astype(np.float32) for part in drawn_weights(scenes.count, number, seed)])
 
 
 def drawn_values(
@@ -85,7 +83,7 @@ def drawn_values(
 def _column(
     column: NDArray[np.float32], name: str, scenes: Scenes, weights: NDArray[np.float32]
 ) -> tuple[float, NDArray[np.float64]]:
-    sums, numbers = by_scene(column, scenes.places[name.partition("/")[0]], scenes.count)
+    sums, numbers = by_scene(column, scenes.places[group_of(name)], scenes.count)
     return float(sums.sum() / numbers.sum()), (weights @ sums) / np.maximum(weights @ numbers, 1e-9)
 
 

@@ -30,6 +30,11 @@ ENDPOINTS = (
 )
 
 
+def group_of(column: str) -> str:
+    """The group of a column, "group/metric"."""
+    return column.partition("/")[0]
+
+
 def value(point: EndPoint, columns: Mapping[str, NDArray]) -> float:
     """An end point's value, from the verdicts of each column."""
     return float(sum(columns[name].mean() for name in point.columns) / len(point.columns))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.study.arms import ARMS, BY_NAME, COMBINATIONS, TEXT_NEGATIVE, Arm, Unit, units
 from training.study.compare import Columns, Estimate, Scenes, columns_of, contrast, drawn_values, draws, estimate, holm
-from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint
+from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
 from training.study.queue import NUMBERS, RUNS, pending
 from training.study.record import Record, read_all
@@ -177,4 +177,4 @@ class Findings:
 
 def is_touched(column: str) -> bool:
     """Whether a column asks what removal trains."""
-    return column.partition("/")[0] in TOUCHED
+    return group_of(column) in TOUCHED

@@ -10,7 +10,7 @@ from pathlib import Path
 from training.study.arms import BY_NAME, METHODS, Arm, Unit, units
 from training.study.questions import write_numbers
 from training.study.record import Record, read_all, write
-from training.study.regime import Regime, Setting, settled, trial_setting, tuned_by
+from training.study.regime import RATES, Regime, Setting, settled, trial_setting, tuned_by
 from training.study.run import Bench
 
 RUNS, NUMBERS = "runs", "questions.json"
@@ -30,7 +30,7 @@ def setting_of(arm: Arm, regime: Regime, done: dict[str, Record], trial: int | N
     tuned = tuned_by(arm)
     if tuned not in METHODS or not regime.trials:
         return Setting()
-    wanted = range(min(trial, 3) if trial is not None else regime.trials)
+    wanted = range(min(trial, len(RATES)) if trial is not None else regime.trials)
     names = {one: Unit(tuned.name, trial=one).name for one in wanted}
     if missing := [name for name in names.values() if name not in done]:
         raise NotTunedError(f"{arm.name} waits for {', '.join(missing)}")
@@ -73,9 +73,12 @@ def _next(bench: Bench, output: Path, extended: bool) -> Iterator[tuple[Unit, Se
     bench.work.mkdir(parents=True, exist_ok=True)
     while True:
         waits = False
-        for unit in pending(bench.regime, output, extended):
+        done = read_all(output / RUNS, bench.regime.name)
+        for unit in units(bench.regime.trials, bench.regime.seeds, extended):
+            if unit.name in done:
+                continue
             try:
-                setting = setting_of(BY_NAME[unit.arm], bench.regime, read_all(output / RUNS, bench.regime.name), unit.trial)
+                setting = setting_of(BY_NAME[unit.arm], bench.regime, done, unit.trial)
             except NotTunedError:
                 waits = True  # for a try that another process is at
                 continue
@@ -84,7 +87,7 @@ def _next(bench: Bench, output: Path, extended: bool) -> Iterator[tuple[Unit, Se
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
-                if (output / RUNS / f"{unit.name}.json").is_file() and unit.name in read_all(output / RUNS, bench.regime.name):
+                if unit.name in read_all(output / RUNS, bench.regime.name):
                     continue  # done since we looked
                 yield unit, setting
                 return

@@ -18,7 +18,7 @@ from training.model import build
 from training.options import make_options
 from training.study.arms import BY_NAME, Unit
 from training.study.data import Made
-from training.study.endpoints import ENDPOINTS, TOUCHED, untouched, value
+from training.study.endpoints import ENDPOINTS, TOUCHED, group_of, untouched, value
 from training.study.questions import Questions, packed, unpacked
 from training.study.record import Record, Weights
 from training.study.regime import START, Regime, Setting, run_options
@@ -55,6 +55,11 @@ class Bench:
     work: Path
 
     @cached_property
+    def start(self) -> OpenClip:
+        """The model that all methods begin with."""
+        return OpenClip.load(START["model"], START["checkpoint"])
+
+    @cached_property
     def test(self) -> Questions:
         """All questions to report."""
         return self._questions("test", ())
@@ -62,7 +67,7 @@ class Bench:
     @cached_property
     def validation(self) -> Questions:
         """The untouched questions to choose by."""
-        groups = {name.partition("/")[0] for point in ENDPOINTS for name in point.columns}
+        groups = {group_of(name) for point in ENDPOINTS for name in point.columns}
         return self._questions("validation", tuple(groups - set(TOUCHED)))
 
     def run(self, unit: Unit, setting: Setting) -> Record:
@@ -70,7 +75,7 @@ class Bench:
         arm = BY_NAME[unit.arm]
         began = time.process_time()
         if not arm.method:
-            start = Weights(step=0, verdicts=self._asked(START["model"], START["checkpoint"]))
+            start = Weights(step=0, verdicts=self._asked(self.start))
             return self._record(unit, {"snapshot": ""}, setting, began, start, start, {}, [])
         from training.loop import train
 
@@ -83,8 +88,8 @@ class Bench:
         final: Weights | None = None
         best: Weights | None = None
         if unit.trial is None:
-            final = Weights(step=options["steps"], verdicts=self._asked(str(output / "final")))
-            best = Weights(step=record["best"]["step"], verdicts=self._asked(str(output / "best")))
+            final = Weights(step=options["steps"], verdicts=self._asked(OpenClip.load(str(output / "final"), "")))
+            best = Weights(step=record["best"]["step"], verdicts=self._asked(OpenClip.load(str(output / "best"), "")))
         found = self._record(unit, options | {"snapshot": snapshot.id}, setting, began, final, best, record["budget"], rows)
         shutil.rmtree(output)
         return found
@@ -102,8 +107,7 @@ class Bench:
     ) -> Record:
         checks = [{"step": row["step"] + 1, **row["validation"]} for row in rows if "validation" in row]
         if not rows:
-            start = OpenClip.load(START["model"], START["checkpoint"])
-            checks = [{"step": 0, **scores(self.validation, start.model)}]
+            checks = [{"step": 0, **scores(self.validation, self.start.model)}]
         return Record(
             regime=self.regime.name,
             arm=unit.arm,
@@ -111,7 +115,7 @@ class Bench:
             trial=unit.trial,
             snapshot=options["snapshot"],
             questions=self.test.version,
-            start=OpenClip.load(START["model"], START["checkpoint"]).version,
+            start=self.start.version,
             commit=commit(),
             device=f"{device_name()}, {torch.get_num_threads()} threads",
             cpu_seconds=round(time.process_time() - began, 1),
@@ -124,8 +128,7 @@ class Bench:
             best=best,
         )
 
-    def _asked(self, model: str, checkpoint: str = "") -> dict[str, str]:
-        clip = OpenClip.load(model, checkpoint)
+    def _asked(self, clip: OpenClip) -> dict[str, str]:
         return packed(self.test.ask(clip.model.encode_image, clip.model.encode_text))
 
     def _questions(self, use: str, groups: tuple[str, ...]) -> Questions:
