@@ -17,7 +17,6 @@ from scenes.words import Words, words_of
 
 Forms = Literal["train", "heldout", "all"]
 CAPTIONS = 5
-_NAMES_ALL = 0.55  # share of captions that name every class
 _STYLES = ("A.", "A.", "A", "A", "a", "a.")
 
 
@@ -99,6 +98,7 @@ class _Teller:
     def __init__(self, domain: Domain, scene: Scene, forms: Forms, random: Random) -> None:
         self.scene, self.random, self.forms = scene, random, forms
         self.words: Words = words_of(domain)
+        self.habits = domain.habits
         self.absent = [label for label in domain.known if label not in scene.labels]
         # What hangs, flies or stands on something else is not said to be on the ground.
         raised = {r.subject for r in scene.relations if r.name == "on"}
@@ -139,7 +139,7 @@ class _Teller:
             words = random.choice(RELATION_WORDS[relation])
             first, second = (self._one(a),), (self._one(b),)
             return Tale(frame, join, first, second, relation, words, ground, place, style)
-        phrases = self._phrases(everything=frame.exclusive or random.random() < _NAMES_ALL)
+        phrases = self._phrases(everything=frame.exclusive or random.random() < self.habits.names_all)
         if not frame.exclusive and self.absent and random.random() < 0.02:
             label = random.choice(self.absent)
             phrases.append(Phrase((), label, random.choice(self.words.nouns[label])))
@@ -217,7 +217,8 @@ class _Teller:
 
     def _adjectives(self, things: list[Thing]) -> tuple[tuple[str, str, str], ...]:
         """Size, colour and material, each now and then and only if all the things share it."""
-        tables = (("size", self.words.sizes, 0.2), ("colour", self.words.colours, 0.45), ("material", self.words.materials, 0.3))
+        colour = ("colour", self.words.colours, self.habits.names_colour)
+        tables = (("size", self.words.sizes, 0.2), colour, ("material", self.words.materials, 0.3))
         found = []
         for kind, table, share in tables:
             values = {getattr(thing, kind) for thing in things}

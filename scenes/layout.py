@@ -1,7 +1,6 @@
 """What is in a scene: labels, colours, grounds, light; where it goes is for ``placement``.
 
-How many labels a detector knows follows what 101 COCO photographs showed, families of 0 to 3 components: 11, 34, 41, 15. Four
-are rare.
+How many labels and things there are is the domain's habit (``domain.Habits``).
 
 In ``train`` classes keep company (60% of the time the next label is a companion of the first) and have a typical colour (40%); in
 ``test`` labels and colours are drawn uniformly and independently, so that what was learned from company alone is of no use there.
@@ -14,9 +13,7 @@ from scenes.placement import Wish, place
 from scenes.scene import Scene, Size, Split
 from scenes.seeds import generator
 
-KNOWN = (11, 34, 41, 15, 3)  # weights of 0 to 4 labels that a detector knows
 UNKNOWN_TOO = 0.12  # how often a scene of known labels has an unknown one as well
-COUNTS = (0.72, 0.2, 0.08)  # of 1, 2, 3 things of a label
 MOST = 7  # things in a scene
 COMPANY, TYPICAL = 0.6, 0.4  # in train
 SAME = 0.5  # how often things of one label are all of one colour and material
@@ -44,7 +41,7 @@ def sample(domain: str, split: Split, seed: int, index: int, size: int) -> Scene
     world = load(domain)
     rng = generator(domain, split, seed, index, "layout")
     chosen = draw_labels(world, split, rng)
-    counts = _counts(len(chosen), rng)
+    counts = _counts(world, len(chosen), rng)
     wishes = [wish for label, count in zip(chosen, counts, strict=True) for wish in _wishes(world, split, label, count, rng)]
     ground = _pick(rng, _grounds(world, chosen))
     light = _light(rng)
@@ -55,7 +52,7 @@ def sample(domain: str, split: Split, seed: int, index: int, size: int) -> Scene
 
 def draw_labels(world: Domain, split: Split, rng: np.random.Generator) -> list[str]:
     """The different labels of a scene, at least one."""
-    weights = np.array(KNOWN[: len(world.known) + 1], float)
+    weights = np.array(world.habits.labels[: len(world.known) + 1], float)
     if not world.unknown:
         weights[0] = 0
     number = int(rng.choice(len(weights), p=weights / weights.sum()))
@@ -68,7 +65,7 @@ def draw_labels(world: Domain, split: Split, rng: np.random.Generator) -> list[s
         company = [label for label in world.kinds[chosen[0]].companions if label in left]
         keep = split == "train" and rng.random() < COMPANY
         chosen.append(_pick(rng, company if keep and company else left))
-    if world.unknown and number < len(KNOWN) - 1 and rng.random() < UNKNOWN_TOO:
+    if world.unknown and number < len(world.habits.labels) - 1 and rng.random() < UNKNOWN_TOO:
         chosen.append(_pick(rng, world.unknown))
     return chosen
 
@@ -79,8 +76,9 @@ def draw_colour(world: Domain, split: Split, label: str, rng: np.random.Generato
     return world.kinds[label].typical if typical else _pick(rng, world.colours_of(label))
 
 
-def _counts(labels: int, rng: np.random.Generator) -> list[int]:
-    counts = [int(n) for n in 1 + rng.choice(len(COUNTS), labels, p=COUNTS)]
+def _counts(world: Domain, labels: int, rng: np.random.Generator) -> list[int]:
+    weights = np.array(world.habits.counts)
+    counts = [int(n) for n in 1 + rng.choice(len(weights), labels, p=weights / weights.sum())]
     while sum(counts) > MOST:
         counts[counts.index(max(counts))] -= 1
     return counts

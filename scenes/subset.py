@@ -1,4 +1,4 @@
-"""A domain that is a part of another: ``base`` names it, ``keep`` lists what stays of its tables."""
+"""A domain that is a part of another: ``base`` names it, ``keep`` lists what stays of its tables, ``habits`` are its own."""
 
 from typing import Any
 
@@ -6,17 +6,25 @@ TABLES = ("kinds", "colours", "materials", "grounds")
 Tree = dict[str, Any]
 
 
-def subset(base: Tree, keep: dict[str, list[str]]) -> Tree:
+def subset(base: Tree, keep: dict[str, list[str]], own: Tree) -> Tree:
     """The tree of a domain with only the entries that ``keep`` names, and nothing that speaks of the others.
 
+    Args:
+        base: tree of the whole domain.
+        keep: names of what stays, by table.
+        own: what the part has in place of the base's: its habits.
+
     Raises:
-        ValueError: ``keep`` has another table than ``TABLES``, or an entry that the base does not have.
+        ValueError: ``keep`` has another table than ``TABLES``, or an entry that the base does not have; ``own`` has more than
+            habits.
     """
+    if strange := sorted(own.keys() - {"habits"}):
+        raise ValueError(f"unknown key {strange[0]}; a part of a domain has base, keep and habits")
     if unknown := sorted(keep.keys() - set(TABLES)):
         raise ValueError(f"keep.{unknown[0]}: it has {', '.join(TABLES)}")
     kept = {table: _some(table, base[table], keep.get(table, list(base[table]))) for table in TABLES}
     kinds = {label: _kind(kind, kept) for label, kind in kept["kinds"].items()}
-    return base | kept | {"kinds": kinds, "words": _words(base.get("words", {}), kept)}
+    return base | own | kept | {"kinds": kinds, "words": _words(base.get("words", {}), kept)}
 
 
 def _some(table: str, entries: Tree, names: list[str]) -> Tree:

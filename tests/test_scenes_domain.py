@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from scenes import layout, render
+from scenes.captions import tell
 from scenes.domain import DOMAINS, DomainError, load
 from udfs import lexicon
 
@@ -143,6 +144,8 @@ def test_a_part_of_a_domain_speaks_of_nothing_that_it_has_not(tmp_path):
     [
         ("{base: nowhere}", "no domain 'nowhere' to be a part of"),
         ("{base: objects, keep: {kinds: [apple, lion]}}", "keep.kinds: the base has no 'lion'"),
+        ("{base: objects, view: flat}", "unknown key view; a part of a domain has base, keep and habits"),
+        ("{base: objects, habits: {labels: [0, 0, 0, 0, 0]}}", "labels: at least one weight is above 0"),
         ("{base: objects, keep: {shapes: []}}", "keep.shapes: it has kinds, colours"),
         ("{base: objects, keep: {colours: [red]}}", "kinds.banana.colours: there is no 'yellow'"),
     ],
@@ -152,3 +155,15 @@ def test_a_part_that_is_none_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DomainError, match=message):
         load(str(path))
+
+
+def test_a_part_has_its_own_habits():
+    assert load("study").habits.names_colour == 0.8
+    assert load("objects").habits.names_colour == 0.45
+
+    def two_colours(name: str) -> float:
+        """Share of captions that name two of the study's colours."""
+        told = [one.text for i in range(150) for one in tell(load(name), layout.sample(name, "train", 150, i, 64))]
+        return sum(len(set(text.lower().split()) & set(load("study").colours)) > 1 for text in told) / len(told)
+
+    assert two_colours("study") > 0.3 > 0.15 > two_colours("objects")

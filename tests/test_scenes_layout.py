@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scenes.domain import Domain, load
-from scenes.layout import KNOWN, MOST, draw_colour, draw_labels, sample
+from scenes.layout import MOST, draw_colour, draw_labels, sample
 from scenes.render import masks
 from scenes.scene import Scene, Split
 from scenes.seeds import generator
@@ -30,8 +30,9 @@ def known_labels(world: Domain, scene: Scene) -> list[str]:
 def test_numbers_of_known_labels_follow_photographs(domain, split):
     world = load(domain)
     found = Counter(len(known_labels(world, scene)) for scene in scenes(domain, split))
-    for number, weight in enumerate(KNOWN):
-        assert found[number] / MANY == pytest.approx(weight / sum(KNOWN), abs=0.045), number
+    weights = world.habits.labels
+    for number, weight in enumerate(weights):
+        assert found[number] / MANY == pytest.approx(weight / sum(weights), abs=0.045), number
     alone = [scene for scene in scenes(domain, split) if not known_labels(world, scene)]
     assert all(set(scene.labels) <= set(world.unknown) for scene in alone)
     beside = [s for s in scenes(domain, split) if known_labels(world, s) and set(s.labels) & set(world.unknown)]

@@ -40,9 +40,9 @@ def test_each_run_comes_once_and_a_method_is_tuned_before_it_is_run() -> None:
 def test_tuning_tries_rates_first_and_then_around_the_best() -> None:
     ce_clip, clip = BY_NAME["ce_clip"], BY_NAME["clip"]
     scores = {0: 0.5, 1: 0.7, 2: 0.6, 3: 0.65, 4: 0.71}
-    assert [trial_setting(clip, one, scores).lr for one in range(3)] == [1e-4, 3e-4, 1e-3]
-    assert trial_setting(ce_clip, 4, scores) == Setting(3e-4, 0.4)
-    assert trial_setting(clip, 3, scores).lr == pytest.approx(3e-4 / 3**0.5)
+    assert [trial_setting(clip, one, scores).lr for one in range(3)] == [3e-4, 1e-3, 3e-3]
+    assert trial_setting(ce_clip, 4, scores) == Setting(1e-3, 0.4)
+    assert trial_setting(clip, 3, scores).lr == pytest.approx(1e-3 / 3**0.5)
     assert settled(ce_clip, scores, 5).options(ce_clip) == {"cmr": 0.4}
     assert settled(clip, scores, 0) == Setting()
 
@@ -51,7 +51,7 @@ def test_a_control_takes_the_setting_of_its_method_and_waits_for_it(tmp_path: Pa
     with pytest.raises(NotTunedError, match="waits for powerset_tune0"):
         setting_of(BY_NAME["grey_box"], FULL, {})
     done = {f"powerset_tune{one}": record("powerset", score=0.5 + 0.1 * (one == 2), trial=one) for one in range(5)}
-    assert setting_of(BY_NAME["grey_box"], FULL, done).lr == 1e-3
+    assert setting_of(BY_NAME["grey_box"], FULL, done).lr == 3e-3
     options = run_options(FULL, Unit("shuffled", 3), Setting(1e-3))
     assert (options["lr"], options["seed"], options["method_options"]) == (1e-3, 3, {"members": 1})
 
@@ -69,7 +69,7 @@ def test_half_of_a_snapshot_contains_its_quarter(tmp_path: Path) -> None:
 
 def test_a_grey_box_covers_what_was_inpainted_and_nothing_else(tmp_path: Path) -> None:
     row = snapshots.family(1, 2, [3])
-    made = derived.grey_boxes(row)
+    (made,) = derived.grey_boxes(row)
     before, after = (derived.decode(one["images"][1]) for one in (row, made))
     original = derived.decode(row["images"][0])
     hole = (before != original).any(axis=2)
@@ -80,12 +80,22 @@ def test_a_grey_box_covers_what_was_inpainted_and_nothing_else(tmp_path: Path) -
 
 def test_texts_of_a_rejected_dual_go_with_it_and_variants_find_their_sources() -> None:
     row = snapshots.family(1, 1, [1], variants=True)
-    made = derived.rejected_at_random({1: 1.0})(row)
+    (made,) = derived.rejected_at_random({1: 1.0})(row)
     assert (made["subsets"], len(made["images"])) == ([0], 1)
     assert made["text_mentions"] == [1]
     assert set(made["variant_of"]) == {0}
     assert {len(made[name]) for name in made if name.startswith("variant_")} == {len(made["variant_of"])}
-    assert derived.rejected_at_random({1: 0.0})(row) == row
+    assert derived.rejected_at_random({1: 0.0})(row) == [row]
+
+
+def test_with_fewer_components_only_the_first_are_removed() -> None:
+    row = snapshots.family(1, 3, [1, 2, 3, 4, 5])
+    (made,) = derived.first_components(1)(row)
+    assert made["subsets"] == [0, 1]
+    assert len(made["images"]) == 2
+    for named, said in zip(made["text_named"], made["text_mentions"], strict=True):
+        assert named & ~said in (0, 1)
+    assert derived.first_components(3)(row) == [row]
 
 
 def test_verdicts_are_packed_without_loss_in_their_order() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Part = Literal["start", "method", "control", "curve", "extended"]
-Data = Literal["main", "grey", "true", "more", "quarter", "half", "unfiltered", "random"]
+Data = Literal["main", "grey", "true", "more", "quarter", "half", "unfiltered", "random", "one", "two", "colours", "places"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,19 @@ CURVE = tuple(
     for data in PARTS
     for name in ("clip", "powerset")
 )
+# What the lattice makes cheap where removal alone teaches nothing: which thing has which colour, and which is where.
+EXCHANGES: tuple[Data, ...] = ("colours", "places")
+EXCHANGED = tuple(
+    Arm(
+        *(f"powerset+negclip_{kind}", "powerset+negclip", f"the combination, and two components' {kind} exchanged", "extended"),
+        data=kind, tuned_as="powerset+negclip",
+    )
+    for kind in EXCHANGES
+)  # fmt: skip
 EXTENDED = (
+    *EXCHANGED,
+    _control("only_one", "at most one component of an image: N = 1", data="one", part="extended"),
+    _control("only_two", "at most two components of an image: N = 2", data="two", part="extended"),
     _control("oracle", "removals really rendered", data="true", part="extended"),
     _control("unfiltered", "every dual that was made, whatever the filter says", data="unfiltered", part="extended"),
     _control("random_filter", "as many duals rejected, at random", data="random", part="extended"),

@@ -4,6 +4,8 @@
     grey, true           the same families, holes painted grey, or removals really rendered
     unfiltered, random   before the filter, and with as many duals rejected at random
     quarter, half        a part of the families
+    one, two             only the first component removed, or the first two: N = 1 and 2 where the engine has 3
+    colours, places      with two components' colours or places exchanged in further families (``swapped``)
     more                 seven times as many originals, really rendered, no duals
 
 Nothing is made twice: what is there is found by its id. All of it can be made again from the seeds below, which no model of the
@@ -23,13 +25,14 @@ from scenes import layout
 from scenes.captions import tell
 from scenes.scene import Scene
 from training.snapshot import Manifest, read_manifest
-from training.study import derived
+from training.study import derived, swapped
 from training.study.derived import Row
 
 PROFILE, DOMAIN, SIZE = "embedded", "study", 96
 ORIGINALS_SEED, MORE_SEED = 11, 12  # scenes to learn from
 VALIDATION_SEED, TEST_SEED = 140, 960  # questions: to choose by, and to report
 SHARES = {"quarter": 0.25, "half": 0.5}
+FEWER = {"one": 1, "two": 2}
 MORE = 7
 GROUP = 64  # rows in a row group of what is made here
 # What the filter may never let through by: every threshold open, texts still checked by rules.
@@ -69,7 +72,10 @@ class Made:
             "grey": lambda: derived.grey_boxes,
             "true": lambda: derived.truly_rendered(self.scene_of),
             "random": lambda: derived.rejected_at_random(self.rejected),
+            "colours": lambda: partial(swapped.with_colours, why=Counter()),
+            "places": lambda: partial(swapped.with_places, why=Counter()),
             **{name: partial(derived.some_of, share) for name, share in SHARES.items()},
+            **{name: partial(derived.first_components, n) for name, n in FEWER.items()},
         }
         source = self.unfiltered if kind == "random" else self.main
         return derived.change(source, at, kind, changes[kind]())

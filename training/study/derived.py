@@ -20,13 +20,13 @@ from training.snapshot import COLUMNS, MANIFEST, Manifest, SnapshotError, read_m
 from udfs.images import Rgb, decode, encode
 
 Row = dict[str, Any]
-Change = Callable[[Row], Row | None]
+Change = Callable[[Row], list[Row]]
 GREY = 128
 PNG = Codec(format="png")
 
 
 def change(source: Manifest, folder: Path, made_by: str, function: Change) -> Manifest:
-    """Write ``function`` of each row of a snapshot as another one; rows of which it makes None are left out.
+    """Write ``function`` of each row of a snapshot as another one: none, one or several in its place.
 
     One that is there already is left alone: its id says what it was made of and by what (``made_by``).
     """
@@ -87,11 +87,11 @@ def write(folder: Path, like: Manifest, made_by: str, files: Iterable[tuple[str,
     return read_manifest(str(folder))
 
 
-def grey_boxes(row: Row) -> Row:
+def grey_boxes(row: Row) -> list[Row]:
     """Duals whose holes are painted grey. A hole is what inpainting changed, closed over the pixels that it left as they were."""
     original = _original(row)
     if original is None:
-        return row
+        return [row]
     kernel = np.ones((5, 5), np.uint8)
 
     def paint(subset: int, dual: Rgb) -> Rgb:
@@ -99,16 +99,16 @@ def grey_boxes(row: Row) -> Row:
         hole = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, kernel) > 0
         return np.where(hole[:, :, None], np.uint8(GREY), original)
 
-    return _repainted(row, paint)
+    return [_repainted(row, paint)]
 
 
 def truly_rendered(scene_of: Callable[[str], Any]) -> Change:
     """Duals as the scene really looks without its components; ``scene_of`` gives a record's scene."""
     from scenes.render import render
 
-    def change(row: Row) -> Row:
+    def change(row: Row) -> list[Row]:
         scene = scene_of(row["record_id"])
-        return _repainted(row, lambda subset, dual: render(scene, frozenset(labels_of(row, subset))))
+        return [_repainted(row, lambda subset, dual: render(scene, frozenset(labels_of(row, subset))))]
 
     return change
 
@@ -116,8 +116,8 @@ def truly_rendered(scene_of: Callable[[str], Any]) -> Change:
 def some_of(record_share: float) -> Change:
     """A share of the families, by a hash of the record id: those of a smaller share are among those of a larger one."""
 
-    def change(row: Row) -> Row | None:
-        return row if _drawn(row["record_id"], "family") < record_share else None
+    def change(row: Row) -> list[Row]:
+        return [row] if _drawn(row["record_id"], "family") < record_share else []
 
     return change
 
@@ -125,18 +125,27 @@ def some_of(record_share: float) -> Change:
 def rejected_at_random(rates: dict[int, float]) -> Change:
     """Duals left out at random, a share of those with k components removed, and the texts that are then exact for no image."""
 
-    def change(row: Row) -> Row:
-        kept = [
-            place
-            for place, subset in enumerate(row["subsets"])
-            if not subset or _drawn(row["record_id"], f"image {subset}") >= rates.get(int(subset).bit_count(), 0.0)
-        ]
-        subsets = [row["subsets"][place] for place in kept]
-        texts = zip(row["text_named"], row["text_mentions"], strict=True)
-        exact = [named & ~said in {gone & named for gone in subsets} for named, said in texts]
-        return without_texts(row | {"subsets": subsets, "images": [row["images"][place] for place in kept]}, exact)
+    def change(row: Row) -> list[Row]:
+        def stays(subset: int) -> bool:
+            return not subset or _drawn(row["record_id"], f"image {subset}") >= rates.get(int(subset).bit_count(), 0.0)
+
+        return [_with_images(row, stays)]
 
     return change
+
+
+def first_components(n: int) -> Change:
+    """Only the first ``n`` components are ever removed, as if no more had been asked for."""
+    return lambda row: [_with_images(row, lambda subset: not subset >> n)]
+
+
+def _with_images(row: Row, stays: Callable[[int], bool]) -> Row:
+    """A row with the images of some subsets, and without the texts that are then exact for no image."""
+    kept = [place for place, subset in enumerate(row["subsets"]) if stays(int(subset))]
+    subsets = [row["subsets"][place] for place in kept]
+    texts = zip(row["text_named"], row["text_mentions"], strict=True)
+    exact = [named & ~said in {gone & named for gone in subsets} for named, said in texts]
+    return without_texts(row | {"subsets": subsets, "images": [row["images"][place] for place in kept]}, exact)
 
 
 def without_texts(row: Row, stays: list[bool]) -> Row:
@@ -179,7 +188,7 @@ def _rows(path: str, function: Change) -> Iterator[list[Row]]:
 
     file = pq.ParquetFile(path)
     for group in range(file.num_row_groups):
-        yield [made for row in file.read_row_group(group).to_pylist() if (made := function(row)) is not None]
+        yield [made for row in file.read_row_group(group).to_pylist() for made in function(row)]
 
 
 def _writer(file: Path) -> Any:

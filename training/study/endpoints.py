@@ -21,10 +21,12 @@ class EndPoint:
     columns: tuple[str, ...]
 
 
-EDITS = ("replace-obj", "replace-att", "replace-rel", "swap-obj", "swap-att", "add-att", "count")
+# Of the untouched groups those that calibration kept (study/REGISTERED.md): relations, counts and exchanged places were learned
+# by no model there, and are reported alone.
+EDITS = ("replace-obj", "replace-att", "swap-att", "add-att")
 ENDPOINTS = (
     EndPoint("edits", "one edit of a caption is seen", tuple(f"{group}/accuracy" for group in EDITS)),
-    EndPoint("binding", "two scenes and two captions are matched", ("wino-colour/group", "wino-place/group")),
+    EndPoint("binding", "two scenes and two captions are matched", ("wino-colour/group",)),
     EndPoint("retrieval", "recall at 1 of 2,000, both directions", ("retrieval/i2t R@1", "retrieval/t2i R@1")),
     EndPoint("single", "a single thing is named, of all classes and colours", ("single/accuracy", "single-colour/accuracy")),
 )

@@ -55,8 +55,7 @@ class Questions:
         if not items:
             raise BenchmarkError(f"{folder} has no item of {', '.join(groups)}")
         pictures = pictures_of(items)
-        never = Random(0)  # nothing is drawn: questions are not augmented
-        prepared = pixels.tensor([pixels.cut(picture.path.read_bytes(), never) for picture in pictures])
+        prepared = _prepared(pixels, [picture.path.read_bytes() for picture in pictures])
         texts = list(dict.fromkeys(text for item in items for text in item.texts))
         digest = hashlib.sha256((folder / "items.json").read_bytes()).hexdigest()[:16]
         places = {picture: place for place, picture in enumerate(pictures)}
@@ -79,6 +78,17 @@ class Questions:
         for item in self.items:
             found.setdefault(item.task, []).append(int(item.key.rpartition("_")[2]))
         return {group: np.array(numbers, np.int32) for group, numbers in found.items()}
+
+
+def features_of(tower: Callable[[Tensor], Tensor], pixels: Pixels, images: Sequence[bytes]) -> NDArray[np.float32]:
+    """Unit vectors [N, D] of encoded images, some at a time."""
+    some = (images[at : at + _IMAGES_AT_ONCE] for at in range(0, len(images), _IMAGES_AT_ONCE))
+    return np.concatenate([_unit(tower, _prepared(pixels, one), _IMAGES_AT_ONCE) for one in some])
+
+
+def _prepared(pixels: Pixels, images: Sequence[bytes]) -> Tensor:
+    never = Random(0)  # nothing is drawn: no image is augmented
+    return pixels.tensor([pixels.cut(image, never) for image in images])
 
 
 def _unit(tower: Callable[[Tensor], Tensor], inputs: Tensor, size: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from training.study.arms import BY_NAME, Arm, Unit
 from training.study.data import Size
 
 START = {"model": "embedded:clip_study.json", "checkpoint": "embedded:clip_study.safetensors"}
-RATES = (1e-4, 3e-4, 1e-3)  # tried first, the middle one being the default
+RATES = (3e-4, 1e-3, 3e-3)  # tried first, the middle one being the default
 BETWEEN = 3**0.5  # what an arm without a weight of its own tries besides: the best rate, times and over this
 
 
@@ -17,12 +17,12 @@ BETWEEN = 3**0.5  # what an arm without a weight of its own tries besides: the b
 class Regime:
     """Steps, batch and data of all runs; ``trials`` are the tries of tuning that each tuned arm has."""
 
-    steps: int = 400
+    steps: int = 300
     batch_size: int = 128
-    warmup: int = 40
+    warmup: int = 30
     validations: int = 4  # a run
     trials: int = 5
-    tuning_steps: int = 200
+    tuning_steps: int = 150
     seeds: int = 5
     size: Size = field(default_factory=Size)
 

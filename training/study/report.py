@@ -11,7 +11,7 @@ from training.study.findings import Contrast, Findings, is_touched
 from training.study.regime import Regime
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
-NAME = "report"
+NAME, MANIFOLD = "report", "manifold.json"
 COSTS = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
 
 
@@ -23,7 +23,7 @@ def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[P
     if not found.runs:
         return []
     best = Findings(folder, regime, which="best", extended=extended)
-    parts = sections(found, best)
+    parts = sections(found, best) + manifold_section(folder / MANIFOLD)
     markdown, page = folder / f"{NAME}.md", folder / f"{NAME}.html"
     markdown.write_text("\n".join(_markdown(part) for part in parts), encoding="utf-8")
     page.write_text(_html(parts, found), encoding="utf-8")
@@ -60,6 +60,32 @@ COLUMNS = (
 TOUCHED_NOTE = (
     "They ask whether something that was removed is there: in-distribution for every arm with duals. They are in no mean."
 )
+
+
+def manifold_section(file: Path) -> list[tuple[str, list[str | Table]]]:
+    """What ``training.study.manifold`` measured, if it has run."""
+    if not file.is_file():
+        return []
+    from training.study.manifold import Manifold, Value
+
+    made = Manifold.model_validate_json(file.read_text(encoding="utf-8"))
+
+    def cell(one: Value | None, scale: float = 100.0) -> str:
+        return "" if one is None else f"{scale * one.value:.1f} [{scale * one.low:.1f}, {scale * one.high:.1f}]"
+
+    rows = []
+    for name, one in made.sets.items():
+        shares = (one.precision, one.recall, one.uniform_precision, one.uniform_recall)
+        rows.append((name, str(one.size), *map(cell, shares), cell(one.dimension, 1.0), cell(one.residual)))
+    head = ("set", "images", "precision", "recall", "uniform precision", "uniform recall", "local dimension", "not additive")
+    said = (
+        f"In the image space of {made.model}: {made.originals} originals, and one more image for each. Precision and recall"
+        " (percent) by three nearest neighbours against other scenes, drawn as those learned from, and uniformly; local"
+        " dimension around each original; and the share of variance (percent) over two components of"
+        f" {made.squares} families that two added removals do not explain; unrelated images would leave 33.3. Intervals over"
+        " images, the manifolds being fixed."
+    )
+    return [("Is the sampling around each original richer?", [said, (head, rows)])]
 
 
 def conclusion(found: Findings) -> str:

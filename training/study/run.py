@@ -88,8 +88,9 @@ class Bench:
         final: Weights | None = None
         best: Weights | None = None
         if unit.trial is None:
-            final = Weights(step=options["steps"], verdicts=self._asked(OpenClip.load(str(output / "final"), "")))
-            best = Weights(step=record["best"]["step"], verdicts=self._asked(OpenClip.load(str(output / "best"), "")))
+            final = Weights(step=options["steps"], verdicts=self._asked(self._trained(output / "final")))
+            step = record["best"]["step"]
+            best = final if step == final.step else Weights(step=step, verdicts=self._asked(self._trained(output / "best")))
         found = self._record(unit, options | {"snapshot": snapshot.id}, setting, began, final, best, record["budget"], rows)
         shutil.rmtree(output)
         return found
@@ -127,6 +128,10 @@ class Bench:
             final=final,
             best=best,
         )
+
+    @staticmethod
+    def _trained(folder: Path) -> OpenClip:
+        return OpenClip.load(str(folder), "")
 
     def _asked(self, clip: OpenClip) -> dict[str, str]:
         return packed(self.test.ask(clip.model.encode_image, clip.model.encode_text))

@@ -1,0 +1,66 @@
+"""What the manifold's measures say of points of which it is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.study.manifold import Manifold, Sampled, Value, inside, inverse_dimension, radii, residuals
+from training.study.report import manifold_section
+
+RNG = np.random.default_rng(3)
+
+
+def flat(count: int, dimension: int, within: int = 16) -> np.ndarray:
+    points = np.zeros((count, within), np.float32)
+    points[:, :dimension] = RNG.uniform(size=(count, dimension))
+    return points
+
+
+def test_a_ball_reaches_to_the_kth_other_point() -> None:
+    line = np.array([[0.0], [1], [3], [7]], np.float32)
+    assert radii(line, 1).tolist() == [1, 1, 2, 4]
+    assert radii(line, 2).tolist() == [3, 2, 3, 6]
+    assert inside(np.array([[-0.9], [-1.1], [9], [12]], np.float32), line, 1).tolist() == [True, False, True, False]
+
+
+def test_half_of_a_manifold_is_precise_and_recalls_half() -> None:
+    whole = flat(1500, 2)
+    half = flat(600, 2) * np.array([0.5] + [1] * 15, np.float32)
+    assert inside(half, whole).mean() > 0.97
+    assert inside(whole, half).mean() == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 4])
+def test_the_dimension_of_a_flat_sheet_is_found(dimension: int) -> None:
+    points = flat(2000, dimension)
+    assert 1 / inverse_dimension(points, points).mean() == pytest.approx(dimension, rel=0.2)  # edges make it look flatter
+
+
+def test_a_double_of_a_point_is_not_its_neighbour() -> None:
+    points = flat(1000, 2)
+    assert np.allclose(inverse_dimension(points[:1], np.concatenate([points, points[:1]])), inverse_dimension(points[:1], points))
+
+
+def test_what_adds_up_leaves_nothing_and_unrelated_points_a_third() -> None:
+    base, one, other = RNG.normal(size=(3, 400, 64)).astype(np.float32)
+    additive = np.stack([base, base + one, base + other, base + one + other], axis=1)
+    assert residuals(additive).max() < 1e-6
+    assert residuals(RNG.normal(size=(400, 4, 64)).astype(np.float32)).mean() == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
+    value = Value(value=0.5, low=0.4, high=0.6)
+    one = Sampled(
+        size=20, precision=value, recall=value, uniform_precision=value, uniform_recall=value, dimension=value, residual=None
+    )
+    made = Manifold(model="some-model", snapshot="s", originals=10, squares=3, sets={"duals": one})
+    assert manifold_section(tmp_path / "none.json") == []
+    (tmp_path / "m.json").write_text(made.model_dump_json())
+    ((_, (said, (head, rows))),) = manifold_section(tmp_path / "m.json")
+    assert "some-model: 10 originals" in said
+    assert dict(zip(head, rows[0], strict=True)) == {
+        "set": "duals", "images": "20", "precision": "50.0 [40.0, 60.0]", "recall": "50.0 [40.0, 60.0]",
+        "uniform precision": "50.0 [40.0, 60.0]", "uniform recall": "50.0 [40.0, 60.0]",
+        "local dimension": "0.5 [0.4, 0.6]", "not additive": "",
+    }  # fmt: skip

@@ -1,0 +1,240 @@
+"""Is the sampling around each original richer? Duals, placebos and true removals beside other originals, in a CLIP's image space.
+
+    python -m training.study.manifold --data runs/study/NAME --model MODEL --checkpoint FILE --output study/manifold.json
+
+Each set is the originals and one image more for each: a dual of it, its placebo, the same removal really rendered, or another
+original. What is measured:
+
+- precision and recall by k nearest neighbours (Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing
+  Generative Models", equations 1 and 2; k = 3): the share of a set's images inside the reference's manifold, and the share of the
+  reference inside the set's. References are scenes of no set: biased as those learned from, and uniform as those asked about.
+- local intrinsic dimension by maximum likelihood (Levina and Bickel 2004, equation 8), with the inverse averaged as MacKay and
+  Ghahramani corrected it, from each original's k = 10 nearest neighbours in the set.
+- additivity: of a family's four images over two components, the share of the variance of their embeddings that is left when
+  each removal moves the embedding by one vector, whatever else was removed. Unrelated points leave a third.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from scenes import layout
+from training.snapshot import Manifest
+from training.study.data import DOMAIN, MORE_SEED, SIZE, Made, Size
+
+Points = NDArray[np.float32]  # unit vectors [N, D]
+Embed = Callable[[Sequence[bytes]], Points]
+NEAREST, AROUND = 3, 10  # neighbours: of a manifold's balls, and of a dimension's estimate
+REFERENCE = 3000
+REFERENCE_SEED = 151  # of uniform scenes, asked about by no question
+DRAWS = 1000
+
+
+class Value(BaseModel):
+    """A mean with its 95% interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float
+    low: float
+    high: float
+
+
+class Sampled(BaseModel):
+    """What one set is like; ``size`` is of images, ``dimension`` and ``residual`` are missing where nothing is measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int
+    precision: Value
+    recall: Value
+    uniform_precision: Value
+    uniform_recall: Value
+    dimension: Value
+    residual: Value | None
+
+
+class Manifold(BaseModel):
+    """The file that the report reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    snapshot: str
+    originals: int
+    squares: int
+    sets: dict[str, Sampled]
+
+
+def radii(points: Points, k: int = NEAREST) -> NDArray[np.float32]:
+    """Distance of each point to its k-th nearest other one [N]."""
+    return np.sort(distances(points, points), axis=1)[:, k].astype(np.float32)  # the nearest is the point itself
+
+
+def inside(points: Points, manifold: Points, k: int = NEAREST) -> NDArray[np.bool_]:
+    """Which points [N] lie in the ball around any point of a manifold that reaches to its k-th nearest neighbour."""
+    return np.asarray((distances(points, manifold) <= radii(manifold, k)[None]).any(axis=1))
+
+
+def inverse_dimension(points: Points, around: Points, k: int = AROUND) -> NDArray[np.float64]:
+    """The inverse of the local dimension at each point [N], from its k nearest of ``around``, itself and its doubles left out."""
+    near = np.sort(distances(points, around), axis=1)
+    found = np.empty(len(near))
+    for place, row in enumerate(near):
+        ball = row[row > 1e-6][:k]
+        found[place] = np.log(ball[-1] / ball[:-1]).sum() / (k - 2)
+    return found
+
+
+def residuals(squares: Points) -> NDArray[np.float64]:
+    """The share of variance [F] that two removals, added, do not explain, of F families' embeddings [F, 4, D].
+
+    The four are: nothing removed, the first, the second, both.
+    """
+    centred = squares.astype(np.float64) - squares.mean(axis=1, keepdims=True)
+    total = (centred**2).sum(axis=(1, 2))
+    interaction = squares[:, 0] - squares[:, 1] - squares[:, 2] + squares[:, 3]
+    return np.asarray((interaction.astype(np.float64) ** 2).sum(axis=1) / 4 / np.maximum(total, 1e-12))
+
+
+def distances(points: Points, others: Points) -> NDArray[np.float64]:
+    """Euclidean distances [N, M]."""
+    from scipy.spatial.distance import cdist
+
+    return np.asarray(cdist(points, others))
+
+
+@dataclass(frozen=True)
+class Family:
+    """An original's images in all sets; ``square`` the four of two components, inpainted and really rendered."""
+
+    original: bytes
+    dual: bytes
+    placebo: bytes
+    true: bytes
+    square: tuple[list[bytes], list[bytes]] | None
+
+
+def families(main: Manifest, true: Manifest) -> Iterator[Family]:
+    """Families with a dual and a placebo; of several duals the one that removes least, so that none is larger than it must be."""
+    import pyarrow.parquet as pq
+
+    columns = ["record_id", "n", "subsets", "images"]
+    for file, same in zip(main.files, true.files, strict=True):
+        painted = pq.read_table(main.url(file).removeprefix("file://"), columns=[*columns, "placebo"]).to_pylist()
+        rendered = pq.read_table(true.url(same).removeprefix("file://"), columns=columns).to_pylist()
+        for row, other in zip(painted, rendered, strict=True):
+            if row["record_id"] != other["record_id"]:
+                raise ValueError(f"{true.id} is not made of {main.id}: {row['record_id']} stands beside {other['record_id']}")
+            images, truths = (dict(zip(one["subsets"], one["images"], strict=True)) for one in (row, other))
+            removed = sorted((subset for subset in images if subset), key=lambda subset: (int(subset).bit_count(), subset))
+            if 0 not in images or not removed or row["placebo"] is None:
+                continue
+            square = None
+            if {0b01, 0b10, 0b11} <= set(images):
+                square = tuple([found[subset] for subset in range(4)] for found in (images, truths))
+            yield Family(images[0], images[removed[0]], row["placebo"], truths[removed[0]], square)  # type: ignore[arg-type]
+
+
+def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) -> Manifold:
+    """Embed all images of all sets, and measure.
+
+    Args:
+        made: the study's data.
+        embed: encoded images to unit vectors [N, D].
+        version: of the model that embeds.
+        say: is given a line of progress.
+    """
+    found = list(families(made.main, made.snapshot("true")))
+    if len(found) <= AROUND:
+        raise ValueError(f"{len(found)} families have a dual and a placebo: too few to measure anything")
+    say(f"{len(found)} families with a dual and a placebo")
+    originals = embed([one.original for one in found])
+    others = embed(_scenes("train", MORE_SEED, len(found)))
+    biased = embed(_scenes("train", MORE_SEED, REFERENCE, first=len(found)))
+    uniform = embed(_scenes("test", REFERENCE_SEED, REFERENCE))
+    added = {
+        "originals": originals[:0],
+        "duals": embed([one.dual for one in found]),
+        "placebos": embed([one.placebo for one in found]),
+        "true removals": embed([one.true for one in found]),
+        "other originals": others,
+    }
+    squares = [one.square for one in found if one.square is not None]
+    left: dict[str, NDArray[np.float64]] = {}
+    for place, name in enumerate(("duals", "true removals")):
+        flat = embed([image for one in squares for image in one[place]])
+        left[name] = residuals(flat.reshape(len(squares), 4, -1))
+    sets = {}
+    for name, more in added.items():
+        points = np.concatenate([originals, more])
+        sets[name] = Sampled(
+            size=len(points),
+            precision=_mean(inside(points, biased)),
+            recall=_mean(inside(biased, points)),
+            uniform_precision=_mean(inside(points, uniform)),
+            uniform_recall=_mean(inside(uniform, points)),
+            dimension=_mean(inverse_dimension(originals, points), inverse=True),
+            residual=_mean(left[name]) if name in left and len(squares) else None,
+        )
+        say(f"{name}: {sets[name].model_dump()}")
+    return Manifold(model=version, snapshot=made.main.id, originals=len(found), squares=len(squares), sets=sets)
+
+
+def _scenes(split: Any, seed: int, count: int, first: int = 0) -> list[bytes]:
+    from scenes.render import render
+    from training.study.derived import PNG, encode
+
+    return [encode(render(layout.sample(DOMAIN, split, seed, first + i, SIZE)), PNG) for i in range(count)]
+
+
+def _mean(values: NDArray[Any], inverse: bool = False) -> Value:
+    """A mean, or its inverse, with an interval by bootstrap over the points; the manifolds stay as they are."""
+    rng = np.random.default_rng(0)
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(DRAWS)])
+    low, high = np.quantile(means, [0.025, 0.975])
+    if inverse:
+        return Value(value=float(1 / values.mean()), low=float(1 / high), high=float(1 / low))
+    return Value(value=float(values.mean()), low=float(low), high=float(high))
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="the study's data: the folder of a regime under dualset study's --work")],
+    model: Annotated[str, typer.Option(help="an open_clip model")] = "embedded:clip_study.json",
+    checkpoint: Annotated[str, typer.Option(help="its weights")] = "embedded:clip_study.safetensors",
+    originals: Annotated[int, typer.Option(min=20, help="of the study's data")] = Size().originals,
+    output: Annotated[Path, typer.Option(help="the file that the report reads")] = Path("study/manifold.json"),
+) -> None:
+    """Measure, and write what the report shows."""
+    import torch
+
+    from training.benchmarks.encode import OpenClip
+    from training.decode import Pixels
+    from training.model import build
+    from training.options import make_options
+    from training.study.questions import features_of
+
+    clip = OpenClip.load(model, checkpoint)
+    built = build(make_options({"model": model, "checkpoint": checkpoint, "snapshot": "", "output": ""}))
+    pixels = Pixels(built.image_size, *built.mean_and_std, augment=False)
+
+    def embed(images: Sequence[bytes]) -> Points:
+        with torch.inference_mode():
+            return features_of(clip.model.encode_image, pixels, images)
+
+    made = Made(data.resolve(), Size(originals=originals), typer.echo)
+    found = measure(made, embed, clip.version, typer.echo)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found.model_dump(), indent=1) + "\n", encoding="utf-8")
+    typer.echo(f"written: {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
