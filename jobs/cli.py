@@ -16,6 +16,7 @@ from jobs.review.commands import review_app
 from jobs.settings import SettingsError, load_settings
 from jobs.sources import COMMON, SOURCES, SourceError, complete, records, source_error, source_name
 from training.commands import add_commands as add_training
+from training.comparison_commands import compare
 from training.evaluate_commands import evaluate
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ app.add_typer(ingest_app, name="ingest")
 app.add_typer(review_app, name="review")
 add_training(app)
 app.command()(evaluate)
+app.command()(compare)
 
 
 def main(arguments: list[str] | None = None) -> None:
