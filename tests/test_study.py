@@ -9,12 +9,13 @@ import snapshots
 from training.benchmarks.item import Verdict
 from training.families import families
 from training.methods import make
+from training.options import make_options
 from training.snapshot import read_manifest
 from training.study import derived
 from training.study.arms import ARMS, BY_NAME, METHODS, Unit, units
 from training.study.compare import Scenes, contrast, drawn_values, draws, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint
-from training.study.findings import Findings
+from training.study.findings import Findings, against
 from training.study.questions import Numbers, packed, unpacked
 from training.study.queue import NotTunedError, pending, setting_of
 from training.study.record import Record, RecordError, Weights, read, write
@@ -54,6 +55,18 @@ def test_a_control_takes_the_setting_of_its_method_and_waits_for_it(tmp_path: Pa
     assert setting_of(BY_NAME["grey_box"], FULL, done).lr == 3e-3
     options = run_options(FULL, Unit("shuffled", 3), Setting(1e-3))
     assert (options["lr"], options["seed"], options["method_options"]) == (1e-3, 3, {"members": 1})
+
+
+def test_an_arm_may_begin_with_nothing() -> None:
+    options = run_options(FULL, Unit("powerset_scratch"), Setting())
+    assert (options["checkpoint"], options["model"], options["lr"]) == ("", "embedded:clip_study.json", 1e-3)
+    assert run_options(FULL, Unit("coca_scratch"), Setting())["model"] == "embedded:coca_study.json"
+    assert run_options(FULL, Unit("image_frozen"), Setting())["freeze"] == "image"
+    for arm in ARMS:
+        if arm.method:
+            make_options(run_options(FULL, Unit(arm.name), Setting()) | {"snapshot": "s", "output": "o"})
+    assert against(BY_NAME["coca_scratch"]) == "clip_scratch"
+    assert against(BY_NAME["only_four"]) == "powerset"
 
 
 def test_half_of_a_snapshot_contains_its_quarter(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from training.benchmarks import BENCHMARKS, Benchmark, benchmark
+from training.benchmarks import BENCHMARKS, Benchmark, Judging, benchmark
 from training.benchmarks.averages import Row, groups_of, values_of
 from training.benchmarks.item import Item, Verdict
 
@@ -45,12 +45,12 @@ def chances(suite: Benchmark, items: Sequence[Item], rows: Sequence[Row]) -> dic
     }
 
 
-def shorter(suite: Benchmark, items: Sequence[Item]) -> list[Verdict]:
+def shorter(suite: Judging, items: Sequence[Item]) -> list[Verdict]:
     """The verdicts of a model that prefers the shorter text."""
     return [_judged(suite, item, -np.array([len(text) for text in item.texts], dtype=np.float64)) for item in items]
 
 
-def probe(suite: Benchmark, items: Sequence[Item]) -> list[Verdict]:
+def probe(suite: Judging, items: Sequence[Item]) -> list[Verdict]:
     """The verdicts of the text-only probe, one fitted for each task; a task of fewer than two images has none."""
     tasks: dict[str, list[Item]] = {}
     for item in items:
@@ -62,7 +62,7 @@ def probe(suite: Benchmark, items: Sequence[Item]) -> list[Verdict]:
     ]
 
 
-def _judged(suite: Benchmark, item: Item, scores: TextScores) -> Verdict:
+def _judged(suite: Judging, item: Item, scores: TextScores) -> Verdict:
     size = len(item.texts)
     # Metrics of texts alone need a model: they come out as NaN.
     found = suite.judge(item, scores[None].astype(np.float32), np.full((size, size), np.nan, dtype=np.float32))
@@ -103,7 +103,7 @@ def _pairs(texts: int, right: int) -> Iterator[tuple[int, int]]:
     return ((good, bad) for good in range(right) for bad in range(right, texts))
 
 
-BASELINES: dict[str, Callable[[Benchmark, Sequence[Item]], list[Verdict]]] = {"shorter": shorter, "probe": probe}
+BASELINES: dict[str, Callable[[Judging, Sequence[Item]], list[Verdict]]] = {"shorter": shorter, "probe": probe}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with TemporaryDirectory() as nowhere:
         items = suite.load(options.data, Path(nowhere))
     items = askable(suite, items)
-    if not items:
+    if not items or not isinstance(suite, Judging):
         parser.error(f"{options.benchmark} does not ask which of several texts is true of one image")
     counts: dict[str, int] = {}
     for item in items:

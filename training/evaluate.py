@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from training import blind
-from training.benchmarks import Benchmark, BenchmarkError, benchmark
+from training.benchmarks import Answering, Benchmark, BenchmarkError, Judging, benchmark
 from training.benchmarks.averages import Score, summarise, values_of
 from training.benchmarks.encode import Encoder, Features, embed_pictures, embed_texts, similarities
 from training.benchmarks.item import Item, Verdict, find_files, pictures_of
@@ -142,9 +142,8 @@ def _limited(items: Sequence[Item], limit: int) -> list[Item]:
 
 def judged(suite: Benchmark, items: Sequence[Item], features: Features) -> list[Verdict]:
     """The verdict on each item, from float32 cosines."""
-    answer = getattr(suite, "answer", None)
-    if answer is not None:
-        return answer(items, features)
+    if isinstance(suite, Answering):
+        return suite.answer(items, features)
     verdicts = []
     for item in items:
         texts = features.of_texts(item.texts)
@@ -159,7 +158,7 @@ def _baselines(
     """Chance, and where the question is one of texts the blind baselines, on the items that were scored."""
     found: Baselines = {"chance": blind.chances(suite, there, rows)}
     asked = blind.askable(suite, items)
-    if all_of_them and asked:
+    if all_of_them and asked and isinstance(suite, Judging):
         keys = {item.key for item in there}
         for name, baseline in blind.BASELINES.items():
             # The probe learns from all items, also from those whose image is missing.

@@ -1,18 +1,17 @@
 """Benchmarks of compositionality, retrieval and classification: one file each, with the same few functions.
 
-    FILES                             what is read below the data folder
-    RIGHT                             how many of an item's texts are true of its first image; they stand first; 0: no text is
-                                      the question
-    load(data, images, **options)     its files to items
-    judge(item, scores, text_scores)  cosines [I, T] and [T, T] to a verdict under each metric: 1, 0, or 0.5 for a tie
-    aggregate(counts)                 items a group to the averages that papers name
-    chance(items)                     what guessing gets, by metric
-
-Retrieval, ImageNet and scenes need all items at once: they have ``answer(items, features)``, which goes before ``judge``.
+FILES                             what is read below the data folder
+RIGHT                             how many of an item's texts are true of its first image; they stand first; 0: no text is
+                                  the question
+load(data, images, **options)     its files to items
+judge(item, scores, text_scores)  cosines [I, T] and [T, T] to a verdict under each metric: 1, 0, or 0.5 for a tie; or
+answer(items, features)           the verdicts on all items at once, where an item by itself is no question
+aggregate(counts)                 items a group to the averages that papers name
+chance(items)                     what guessing gets, by metric
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from training.benchmarks import (
     aro,
@@ -29,11 +28,11 @@ from training.benchmarks import (
     winoground,
 )
 from training.benchmarks.averages import Row
-from training.benchmarks.item import BenchmarkError, Item
+from training.benchmarks.item import BenchmarkError, Item, Verdict
 
 
-class Benchmark(Protocol):
-    """A module of this package."""
+class _Module(Protocol):
+    """What every module of this package has."""
 
     @property
     def FILES(self) -> tuple[str, ...]: ...  # noqa: N802, D102
@@ -45,13 +44,29 @@ class Benchmark(Protocol):
     def load(self) -> Callable[..., list[Item]]: ...  # noqa: D102
 
     @property
-    def judge(self) -> Callable[[Item, Any, Any], dict[str, float]]: ...  # noqa: D102
-
-    @property
     def aggregate(self) -> Callable[[dict[str, int]], list[Row]]: ...  # noqa: D102
 
     @property
     def chance(self) -> Callable[[list[Item]], dict[str, float]]: ...  # noqa: D102
+
+
+@runtime_checkable
+class Judging(_Module, Protocol):
+    """A benchmark whose items are judged one by one."""
+
+    @property
+    def judge(self) -> Callable[[Item, Any, Any], dict[str, float]]: ...  # noqa: D102
+
+
+@runtime_checkable
+class Answering(_Module, Protocol):
+    """A benchmark that needs all items at once; what it has of ``judge`` serves the blind baselines."""
+
+    @property
+    def answer(self) -> Callable[[Sequence[Item], Any], list[Verdict]]: ...  # noqa: D102
+
+
+Benchmark = Judging | Answering
 
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -13,7 +13,7 @@ import numpy as np
 
 from training.benchmarks.averages import Row, each, pooled
 from training.benchmarks.encode import Features, Vectors
-from training.benchmarks.item import BenchmarkError, Item, Picture, Scores, Verdict
+from training.benchmarks.item import BenchmarkError, Item, Picture, Verdict
 
 FILES = ()
 RIGHT = 0
@@ -72,11 +72,6 @@ def _sentences() -> list[list[str]]:
     from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
     return [[template(name) for template in OPENAI_IMAGENET_TEMPLATES] for name in _names()]
-
-
-def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """An image is judged against all classes: see ``answer``."""
-    raise NotImplementedError("zero-shot classification is answered over all items at once")
 
 
 def answer(items: Sequence[Item], features: Features) -> list[Verdict]:

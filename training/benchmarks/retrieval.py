@@ -18,7 +18,7 @@ import numpy as np
 
 from training.benchmarks.averages import Row, pooled
 from training.benchmarks.encode import Features, Vectors
-from training.benchmarks.item import BenchmarkError, Folder, Item, Picture, Scores, Verdict, find_files, read_json, take
+from training.benchmarks.item import BenchmarkError, Folder, Item, Picture, Verdict, find_files, read_json, take
 
 FILES = ("coco_karpathy_test.json", "flickr30k_test.json", "dataset_coco.json", "dataset_flickr30k.json")
 RIGHT = 0
@@ -62,11 +62,6 @@ def _records(file: Path, split: str) -> Iterator[tuple[str, list[str]]]:
                     yield name, [str(caption) for caption in captions]
                 case other:
                     raise BenchmarkError(f"{file}, item {key}: caption is a list of texts, not {json.dumps(other)[:80]}")
-
-
-def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """An image by itself has no gallery: see ``answer``."""
-    raise NotImplementedError("retrieval is answered over all items at once")
 
 
 def answer(items: Sequence[Item], features: Features) -> list[Verdict]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Part = Literal["start", "method", "control", "curve", "extended"]
-Data = Literal["main", "grey", "true", "more", "quarter", "half", "unfiltered", "random", "one", "two", "colours", "places"]
+Data = Literal[
+    "main", "grey", "true", "more", "quarter", "half", "unfiltered", "random", "one", "two", "four", "colours", "places", "large"
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Weight:
 class Arm:
     """One line of the study.
 
-    ``tuned_as`` names the arm whose learning rate it takes; empty: it is tuned itself. ``extended`` arms run on demand.
+    ``tuned_as`` names the arm whose learning rate it takes; empty: it is tuned itself. ``run`` are options of its runs in place
+    of the regime's. ``extended`` arms run on demand.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Arm:
     part: Part
     data: Data = "main"
     options: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
     tuned_as: str = ""
     weight: Weight | None = None
     seeds: int = 3
@@ -81,8 +85,24 @@ EXCHANGED = tuple(
     )
     for kind in EXCHANGES
 )  # fmt: skip
+# From nothing the rate is the regime's middle one: it is tuned for none of them.
+NOTHING = {"checkpoint": ""}
+CAPTIONER = NOTHING | {"model": "embedded:coca_study.json"}  # a config without weights: open_clip's CoCa has no ResNet
+SCRATCH = (
+    *(Arm(f"{name}_scratch", name, f"{name} from nothing", "extended", run=NOTHING) for name in ("clip", "powerset")),
+    Arm("coca_scratch", "coca", "a captioner from nothing, with a transformer for images", "extended", run=CAPTIONER),
+)
+LARGE = tuple(
+    Arm(f"{name}_large", name, f"{name} on four times the originals", "extended", data="large", tuned_as=name)
+    for name in ("clip", "powerset")
+)
 EXTENDED = (
     *EXCHANGED,
+    *LARGE,
+    *SCRATCH,
+    _control("image_frozen", "only the text tower is trained", run={"freeze": "image"}, part="extended"),
+    _control("text_frozen", "only the image tower is trained", run={"freeze": "text"}, part="extended"),
+    _control("only_four", "up to four components: N = 4", data="four", part="extended"),
     _control("only_one", "at most one component of an image: N = 1", data="one", part="extended"),
     _control("only_two", "at most two components of an image: N = 2", data="two", part="extended"),
     _control("oracle", "removals really rendered", data="true", part="extended"),

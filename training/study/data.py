@@ -5,6 +5,8 @@
     unfiltered, random   before the filter, and with as many duals rejected at random
     quarter, half        a part of the families
     one, two             only the first component removed, or the first two: N = 1 and 2 where the engine has 3
+    four                 the engine's own again, with up to four components
+    large                the engine's own of four times as many originals
     colours, places      with two components' colours or places exchanged in further families (``swapped``)
     more                 seven times as many originals, really rendered, no duals
 
@@ -15,7 +17,7 @@ project learned from (``scenes.seeds``).
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ ORIGINALS_SEED, MORE_SEED = 11, 12  # scenes to learn from
 VALIDATION_SEED, TEST_SEED = 140, 960  # questions: to choose by, and to report
 SHARES = {"quarter": 0.25, "half": 0.5}
 FEWER = {"one": 1, "two": 2}
+LARGE = 4
 MORE = 7
 GROUP = 64  # rows in a row group of what is made here
 # What the filter may never let through by: every threshold open, texts still checked by rules.
@@ -65,6 +68,11 @@ class Made:
             return self.main
         if kind == "unfiltered":
             return self.unfiltered
+        if kind == "large":
+            size = replace(self.size, originals=LARGE * self.size.originals)
+            return replace(self, folder=self.folder / "large", size=size).main
+        if kind == "four":
+            return replace(self, folder=self.folder / "four")._published("main", ("components.n=4",))
         at = self.folder / "snapshots" / kind
         if kind == "more":
             return self._more(at)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from training.study.arms import ARMS, BY_NAME, COMBINATIONS, TEXT_NEGATIVE, Arm, Unit, units
+from training.study.arms import ARMS, BY_NAME, COMBINATIONS, SCRATCH, TEXT_NEGATIVE, Arm, Unit, units
 from training.study.compare import Columns, Estimate, Scenes, columns_of, contrast, drawn_values, draws, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
@@ -130,7 +130,7 @@ class Findings:
     def secondary(self) -> list[Contrast]:
         """Each method against CLIP and each control against the power set, at the mean of the end points; not corrected."""
         pairs = [(f"{arm.name} against CLIP", arm.name, "clip") for arm in self._there("method") if arm.name != "clip"]
-        pairs += [(arm.says, arm.name, arm.tuned_as) for arm in self._there("control") + self._there("extended")]
+        pairs += [(arm.says, arm.name, against(arm)) for arm in self._there("control") + self._there("extended")]
         best = self.chosen(COMBINATIONS)
         pairs += [(f"best combination against {arm.name}", best, arm.name) for arm in self._there("method") if best]
         return [
@@ -173,6 +173,11 @@ class Findings:
 
     def _there(self, part: str) -> list[Arm]:
         return [arm for name in self.runs if (arm := BY_NAME[name]).part == part]
+
+
+def against(arm: Arm) -> str:
+    """What a control or an extended arm is compared with: what it differs from in one thing."""
+    return "clip_scratch" if arm in SCRATCH else arm.tuned_as
 
 
 def is_touched(column: str) -> bool:

@@ -7,8 +7,11 @@ original. What is measured:
 
 - precision and recall by k nearest neighbours (Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing
   Generative Models", equations 1 and 2; k = 3): the share of a set's images inside the reference's manifold, and the share of the
-  reference inside the set's. References are scenes of no set: biased as those learned from, and uniform as those asked about.
-- local intrinsic dimension by maximum likelihood (Levina and Bickel 2004, equation 8), with the inverse averaged as MacKay and
+  reference inside the set's. The set's balls shrink where its images lie close together, so that more of them may recall less.
+- coverage (Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models", equation 10; k = 5): the share of
+  the reference's own balls that hold an image of the set. More images never cover less.
+  References are scenes of no set: biased as those learned from, and uniform as those asked about.
+- local intrinsic dimension by maximum likelihood (Levina and Bickel 2004, equation 8), with its inverse averaged as MacKay and
   Ghahramani corrected it, from each original's k = 10 nearest neighbours in the set.
 - additivity: of a family's four images over two components, the share of the variance of their embeddings that is left when
   each removal moves the embedding by one vector, whatever else was removed. Unrelated points leave a third.
@@ -31,7 +34,7 @@ from training.study.data import DOMAIN, MORE_SEED, SIZE, Made, Size
 
 Points = NDArray[np.float32]  # unit vectors [N, D]
 Embed = Callable[[Sequence[bytes]], Points]
-NEAREST, AROUND = 3, 10  # neighbours: of a manifold's balls, and of a dimension's estimate
+NEAREST, COVER, AROUND = 3, 5, 10  # neighbours: of a manifold's balls, of a covering, and of a dimension's estimate
 REFERENCE = 3000
 REFERENCE_SEED = 151  # of uniform scenes, asked about by no question
 DRAWS = 1000
@@ -55,8 +58,10 @@ class Sampled(BaseModel):
     size: int
     precision: Value
     recall: Value
+    coverage: Value
     uniform_precision: Value
     uniform_recall: Value
+    uniform_coverage: Value
     dimension: Value
     residual: Value | None
 
@@ -83,13 +88,18 @@ def inside(points: Points, manifold: Points, k: int = NEAREST) -> NDArray[np.boo
     return np.asarray((distances(points, manifold) <= radii(manifold, k)[None]).any(axis=1))
 
 
+def covered(reference: Points, points: Points, k: int = COVER) -> NDArray[np.bool_]:
+    """Which points of a reference [N] have one of ``points`` within the distance of their k-th nearest neighbour."""
+    return np.asarray(distances(reference, points).min(axis=1) <= radii(reference, k))
+
+
 def inverse_dimension(points: Points, around: Points, k: int = AROUND) -> NDArray[np.float64]:
     """The inverse of the local dimension at each point [N], from its k nearest of ``around``, itself and its doubles left out."""
     near = np.sort(distances(points, around), axis=1)
     found = np.empty(len(near))
     for place, row in enumerate(near):
         ball = row[row > 1e-6][:k]
-        found[place] = np.log(ball[-1] / ball[:-1]).sum() / (k - 2)
+        found[place] = np.log(ball[-1] / ball[:-1]).mean()
     return found
 
 
@@ -179,8 +189,10 @@ def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) 
             size=len(points),
             precision=_mean(inside(points, biased)),
             recall=_mean(inside(biased, points)),
+            coverage=_mean(covered(biased, points)),
             uniform_precision=_mean(inside(points, uniform)),
             uniform_recall=_mean(inside(uniform, points)),
+            uniform_coverage=_mean(covered(uniform, points)),
             dimension=_mean(inverse_dimension(originals, points), inverse=True),
             residual=_mean(left[name]) if name in left and len(squares) else None,
         )

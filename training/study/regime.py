@@ -96,4 +96,5 @@ def run_options(regime: Regime, unit: Unit, setting: Setting) -> dict[str, Any]:
         "save_every": 0,
         "device": "cpu",
         "workers": 1,
+        **arm.run,
     }

@@ -75,12 +75,13 @@ def manifold_section(file: Path) -> list[tuple[str, list[str | Table]]]:
 
     rows = []
     for name, one in made.sets.items():
-        shares = (one.precision, one.recall, one.uniform_precision, one.uniform_recall)
+        shares = (one.precision, one.recall, one.coverage, one.uniform_precision, one.uniform_recall, one.uniform_coverage)
         rows.append((name, str(one.size), *map(cell, shares), cell(one.dimension, 1.0), cell(one.residual)))
-    head = ("set", "images", "precision", "recall", "uniform precision", "uniform recall", "local dimension", "not additive")
+    kinds = ("precision", "recall", "coverage")
+    head = ("set", "images", *kinds, *(f"uniform {kind}" for kind in kinds), "local dimension", "not additive")
     said = (
-        f"In the image space of {made.model}: {made.originals} originals, and one more image for each. Precision and recall"
-        " (percent) by three nearest neighbours against other scenes, drawn as those learned from, and uniformly; local"
+        f"In the image space of {made.model}: {made.originals} originals, and one more image for each. Precision, recall and"
+        " coverage (percent) by nearest neighbours against other scenes, drawn as those learned from, and uniformly; local"
         " dimension around each original; and the share of variance (percent) over two components of"
         f" {made.squares} families that two added removals do not explain; unrelated images would leave 33.3. Intervals over"
         " images, the manifolds being fixed."
