@@ -16,7 +16,7 @@ from jobs.review.commands import review_app
 from jobs.settings import SettingsError, load_settings
 from jobs.sources import COMMON, SOURCES, SourceError, complete, records, source_error, source_name
 from training.commands import add_commands as add_training
-from training.comparison_commands import compare
+from training.comparison.commands import compare
 from training.evaluate_commands import evaluate
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from training.benchmarks.averages import Score
 from training.benchmarks.item import Verdict
-from training.comparison import ComparisonError, Plan, Result, Suite, command, difference
+from training.comparison.plan import ComparisonError, Plan, Suite
+from training.comparison.report import Result, difference
+from training.comparison.run import command
 from training.options import OptionsError, make_options
 
 MODEL = ["--model", "embedded:clip_study.json", "--checkpoint", "embedded:clip_study.safetensors"]

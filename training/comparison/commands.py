@@ -33,8 +33,8 @@ def compare(
 ) -> None:
     """Train methods on one snapshot, evaluate all on public benchmarks, and write one report with paired differences."""
     from training.benchmarks import BenchmarkError
-    from training.comparison import METHODS, ComparisonError, Plan, Suite
-    from training.comparison import compare as do_all
+    from training.comparison.plan import METHODS, ComparisonError, Plan, Suite
+    from training.comparison.run import compare as do_all
     from training.options import OptionsError
 
     def say(line: str) -> None:

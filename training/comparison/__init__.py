@@ -1,0 +1,1 @@
+"""Methods against each other on public benchmarks, in one command that resumes."""

@@ -1,0 +1,106 @@
+"""What is compared with what: benchmarks, and training options by method."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.benchmarks import BenchmarkError, benchmark
+from training.methods import make
+from training.options import Options, OptionsError, make_options
+
+START = "start"  # the model before any training
+METHODS = ("clip", "negclip", "simclip", "ce_clip", "svlc", "laclip", "powerset", "powerset+negclip")
+
+
+class ComparisonError(RuntimeError):
+    """A training failed; the message names its log."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A benchmark with its files."""
+
+    name: str
+    data: Path
+    images: Path
+    options: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, text: str) -> "Suite":
+        """Read "NAME=DATA[,IMAGES][,option=value...]".
+
+        Raises:
+            OptionsError: it is not of that form, or there is no such benchmark or folder.
+        """
+        name, equals, rest = text.partition("=")
+        paths = [part for part in rest.split(",") if "=" not in part]
+        options = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
+        if not equals or not 1 <= len(paths) <= 2 or not paths[0]:
+            raise OptionsError(f"--benchmark is NAME=DATA[,IMAGES][,option=value], not {text!r}")
+        try:
+            benchmark(name)
+        except BenchmarkError as problem:
+            raise OptionsError(str(problem)) from None
+        for path in paths:
+            if not Path(path).exists():
+                raise OptionsError(f"benchmark {name}: there is no {path}")
+        return cls(name, Path(paths[0]), Path(paths[-1]), options)
+
+    @property
+    def file(self) -> str:
+        """The name of its results' file."""
+        return "_".join([self.name, *(f"{key}-{value}" for key, value in sorted(self.options.items()))]) + ".json.gz"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared: training options by method, seeds, benchmarks; ``processes`` a training, one a GPU."""
+
+    runs: dict[str, Options]
+    seeds: int
+    suites: list[Suite]
+    output: Path
+    processes: int = 1
+    device: str = ""
+
+    @classmethod
+    def of(cls, common: Mapping[str, Any], methods: Sequence[str], settings: Sequence[str], **others: Any) -> "Plan":
+        """Read settings: "NAME=VALUE" for all methods, "METHOD.NAME=VALUE" for one, whose own options are named likewise.
+
+        Raises:
+            OptionsError: a setting is none of any method's, or has a bad value.
+        """
+        values = {method: dict(common) | {"method": method, "output": "-", "method_options": {}} for method in methods}
+        for text in settings:
+            key, equals, value = text.partition("=")
+            method, _, name = key.rpartition(".")
+            if not equals or not name or (method and method not in values):
+                raise OptionsError(f"--set is NAME=VALUE or METHOD.NAME=VALUE, not {text!r}; methods: {', '.join(methods)}")
+            for one in [method] if method else methods:
+                if name in Options.model_fields:
+                    values[one][name] = value
+                elif method:
+                    values[one]["method_options"][name] = value
+                else:
+                    raise OptionsError(f"no option {name}; a method's own is METHOD.{name}=VALUE")
+        runs = {method: make_options(one) for method, one in values.items()}
+        for method, options in runs.items():
+            try:
+                make(method, **options.method_options)
+            except ValueError as problem:
+                raise OptionsError(str(problem)) from None
+        return cls(runs, **others)
+
+    def trained(self, method: str, seed: int) -> Path:
+        """The folder of a training."""
+        return self.output / "runs" / f"{method}_seed{seed}"
+
+    def result(self, method: str, seed: int, suite: Suite) -> Path:
+        """The file of an evaluation."""
+        return self.output / "results" / (START if method == START else f"{method}_seed{seed}") / suite.file
+
+    @property
+    def models(self) -> list[tuple[str, int]]:
+        """The start, and each method with each seed."""
+        return [(START, 0), *((method, seed) for seed in range(self.seeds) for method in self.runs)]
