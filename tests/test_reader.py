@@ -138,8 +138,28 @@ def test_each_member_comes_once_an_epoch(manifest: Manifest, needs: Needs) -> No
 def test_a_hundred_epochs_lose_no_row(tmp_path: Path, pool: str) -> None:
     manifest = snapshots.write(tmp_path / "few", snapshots.drawn(8), group=2)
     every = sorted(members(manifest, SHUFFLED))
-    for found in epochs(manifest, SHUFFLED, 100, reader="petastorm", pool=pool):
+    for found in epochs(manifest, SHUFFLED, 100, reader="petastorm", pool=pool, buffer_families=7):  # 8 would be held
         assert sorted(found) == every
+
+
+@pytest.mark.parametrize("needs", [WHOLE, RICH], ids=["whole", "rich"])
+def test_what_the_buffer_holds_whole_is_read_once_and_gives_the_same_batches(
+    manifest: Manifest, needs: Needs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, size, times = 40, sum(len(usable(one, needs)) for one in families(manifest, "pyarrow")), []
+    plain = reading._pyarrow
+
+    def counting(*given: Any) -> Iterator[list[dict[str, Any]]]:
+        times.append(1)
+        return plain(*given)
+
+    monkeypatch.setattr(reading, "_pyarrow", counting)
+    held = ids(read(manifest, needs, count=count))
+    assert len(times) == 1
+    source = Source(Part.of(manifest), needs, 0, "pyarrow", "dummy", 1, 4096, 1 << 30, None)
+    anew = list(islice(picked(source, size, 8, 0, lambda step: 0.0), count))
+    assert len(times) > 3
+    assert [images for images, _ in held] == [tuple(one.image_id for one in found) for found, _ in anew]
 
 
 @pytest.mark.parametrize("pool", ["thread", "process", "dummy"])

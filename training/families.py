@@ -39,6 +39,14 @@ class RowGroup:
     first: str
 
 
+@dataclass
+class Held:
+    """The row groups of a part that is small enough to stay in memory, by their first records, once all were read."""
+
+    groups: dict[str, list[Family]] = field(default_factory=dict)
+    whole: bool = False
+
+
 @dataclass(frozen=True)
 class Part:
     """One of ``shards`` equal parts of a snapshot, in row groups."""
@@ -72,22 +80,34 @@ class Part:
         np.random.RandomState(seed).shuffle(places)
         return places
 
-    def read(self, seed: int, reader: Reader = "petastorm", pool: Pool = "thread", workers: int = 2) -> Iterator[Family]:
+    def read(
+        self, seed: int, reader: Reader = "petastorm", pool: Pool = "thread", workers: int = 2, held: Held | None = None
+    ) -> Iterator[Family]:
         """Every family once, row group by row group in the order of a seed.
 
-        Petastorm's workers finish in any order. What comes early waits here, and is known by its first record.
+        Petastorm's workers finish in any order. What comes early waits here, and is known by its first record. With ``held`` all
+        stay there, and from the second time on come from there, in the order of that time's seed; nobody may change them.
 
         Raises:
             SnapshotError: after the last family, what was read differs from the manifest.
         """
         groups = [self.groups[place] for place in self.order(seed)]
+        if held is not None and held.whole:
+            for group in groups:
+                yield from held.groups[group.first]
+            return
         counted = Counted()
         plain = reader == "pyarrow"
         arriving = _pyarrow(groups, list(self.manifest.columns)) if plain else _petastorm(self.urls, seed, pool, workers)
-        for family in _in_order(arriving, [group.first for group in groups]):
-            counted.add(family)
-            yield family
+        for rows in _in_order(arriving, [group.first for group in groups]):
+            if held is not None:
+                held.groups[rows[0]["record_id"]] = rows
+            for family in rows:
+                counted.add(family)
+                yield family
         counted.compare(self.manifest, self.files)
+        if held is not None:
+            held.whole = True
 
     @property
     def urls(self) -> list[str]:
@@ -253,7 +273,7 @@ def _quiet_children() -> Iterator[None]:
             os.environ["PYTHONWARNINGS"] = before
 
 
-def _in_order(arriving: Iterable[list[Family]], first: Sequence[str]) -> Iterator[Family]:
+def _in_order(arriving: Iterable[list[Family]], first: Sequence[str]) -> Iterator[list[Family]]:
     """Row groups in the order of their first records. One that never comes is left out, for the count to find."""
     waiting: dict[str, list[Family]] = {}
     wanted = iter(first)
@@ -261,10 +281,9 @@ def _in_order(arriving: Iterable[list[Family]], first: Sequence[str]) -> Iterato
     for rows in arriving:
         waiting[rows[0]["record_id"]] = rows
         while key in waiting:
-            yield from waiting.pop(key)
+            yield waiting.pop(key)
             key = next(wanted, "")
-    for rows in waiting.values():
-        yield from rows
+    yield from waiting.values()
 
 
 def _padded(rows: "pd.DataFrame") -> "pd.DataFrame":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from training.batch import Batch, Needs
 from training.collate import Tokenize, collate
 from training.decode import Pixels
-from training.families import Family, Part, Pool, Reader
+from training.families import Family, Held, Part, Pool, Reader
 from training.sampling import Member, chunks
 from training.snapshot import Manifest, SnapshotError
 
@@ -34,9 +34,11 @@ class Kept(Part):
         """Those families without their images."""
         return (one for one in super().narrow() if is_held_out(one["record_id"], self.share) == self.held)
 
-    def read(self, seed: int, reader: Reader = "petastorm", pool: Pool = "thread", workers: int = 2) -> Iterator[Family]:
+    def read(
+        self, seed: int, reader: Reader = "petastorm", pool: Pool = "thread", workers: int = 2, held: Held | None = None
+    ) -> Iterator[Family]:
         """Those families; all are counted against the manifest."""
-        families = super().read(seed, reader, pool, workers)
+        families = super().read(seed, reader, pool, workers, held)
         return (one for one in families if is_held_out(one["record_id"], self.share) == self.held)
 
 

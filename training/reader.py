@@ -7,7 +7,8 @@ An epoch is every usable image once (the originals alone without duals). The ord
 buffer's size: row groups are permuted, then chunks of k members drawn out of the buffer. What does not fill a batch at an epoch's
 end begins the first batch of the next, so nothing is lost and every rank has a batch at every step, though shards may differ by a
 family and families in size: the epochs of ranks then end some steps apart. The families, images and texts that were read are
-counted against the manifest at each epoch's end, whatever was drawn of them. With another world size, steps are other batches.
+counted against the manifest at each epoch's end, whatever was drawn of them. A part that the buffer would hold whole is read and
+counted once, and kept. With another world size, steps are other batches.
 """
 
 from collections import deque
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from training.batch import Batch, Needs
 from training.collate import Tokenize, collate
 from training.decode import Pixels
-from training.families import Part, Pool, Reader
+from training.families import Held, Part, Pool, Reader
 from training.sampling import Member, check, chunks, drawn_from, usable
 from training.shuffling import Buffer, Embed
 from training.snapshot import Manifest, SnapshotError
@@ -82,7 +83,11 @@ def batches(
     size = epoch_images(part, needs)
     if not size:
         raise SnapshotError(f"snapshot {manifest.id}, part {rank} of {world}: no image has a text that is exact for it")
-    source = Source(part, needs, seed, reader, pool, workers, buffer_families, buffer_bytes, neighbours if near else None)
+    # What the buffer would hold whole is read once, and then only put in another order each epoch.
+    families, stored = (sum(getattr(file, name) for file in part.files) for name in ("families", "bytes"))
+    held = Held() if families <= buffer_families and stored <= buffer_bytes else None
+    embed = neighbours if near else None
+    source = Source(part, needs, seed, reader, pool, workers, buffer_families, buffer_bytes, embed, held)
 
     def share(step: int) -> float:
         return near * min(1.0, (step + 1) / warm_up) if warm_up else near
@@ -112,12 +117,13 @@ class Source:
     buffer_families: int
     buffer_bytes: int
     neighbours: Embed | None
+    held: Held | None = None
 
     def epoch(self, number: int) -> Buffer:
         """One epoch of chunks, to be drawn."""
         # The first shard is the rank: without it, ranks would draw alike.
         rng = drawn_from(self.seed, number, self.part.files[0].shard)
-        families = self.part.read(rng.getrandbits(32), self.reader, self.pool, self.workers)
+        families = self.part.read(rng.getrandbits(32), self.reader, self.pool, self.workers, self.held)
         arriving = (chunks(family, self.needs, self.seed, number) for family in families)
         return Buffer(arriving, rng, self.buffer_families, self.buffer_bytes, self.neighbours)
 
