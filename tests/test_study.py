@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import snapshots
 
+from scenes.benchmark import MAKERS
 from training.benchmarks.item import Verdict
 from training.families import families
 from training.methods import make
@@ -17,7 +18,7 @@ from training.study.compare import Scenes, contrast, drawn_values, draws, estima
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint
 from training.study.findings import Findings, against
 from training.study.questions import Numbers, packed, unpacked
-from training.study.queue import NotTunedError, pending, setting_of
+from training.study.queue import NotTunedError, pending, records_of, setting_of
 from training.study.record import Record, RecordError, Weights, read, write
 from training.study.regime import FULL, QUICK, Setting, run_options, settled, trial_setting
 from training.study.report import write_report
@@ -111,6 +112,12 @@ def test_with_fewer_components_only_the_first_are_removed() -> None:
     assert derived.first_components(3)(row) == [row]
 
 
+def test_groups_of_end_points_and_touched_ones_are_asked() -> None:
+    groups = {name.partition("/")[0] for point in ENDPOINTS for name in point.columns}
+    assert groups | set(TOUCHED) <= set(MAKERS)
+    assert not groups & set(TOUCHED)
+
+
 def test_verdicts_are_packed_without_loss_in_their_order() -> None:
     values = [1.0, 0.5, 0.0, 1.0]
     verdicts = [Verdict(f"count_{i}", "count: first", f"{i}.png", {"accuracy": value}) for i, value in enumerate(values)]
@@ -154,11 +161,23 @@ def test_the_interval_of_one_run_is_that_of_its_questions() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.2)
 
 
+@pytest.mark.parametrize(("of_seeds", "of_scenes"), [(1.0, 0.0), (1.0, 1.0), (0.1, 1.0)])
+def test_five_seeds_find_nothing_where_there_is_nothing(of_seeds: float, of_scenes: float) -> None:
+    """One true null in twenty may fall outside of its interval, whatever varies more."""
+    rng, wrong, times = np.random.default_rng(5), 0, 600
+    for _ in range(times):
+        shift = of_scenes * rng.normal()  # what the scenes' draw adds to every run
+        plain = of_seeds * 5**0.5 * rng.normal(size=5) + shift
+        found = estimate(plain, plain[:, None] + of_scenes * rng.normal(size=200))
+        wrong += found.low > 0 or found.high < 0
+    assert 0.02 < wrong / times < 0.075
+
+
 def record(arm: str, share: float = 0.5, score: float = 0.5, seed: int = 0, trial: int | None = None) -> Record:
     """A record as ``run`` makes it; its verdicts are drawn."""
     weights = None
     if trial is None:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed + 1)
         names = {name for point in ENDPOINTS for name in point.columns} | {f"{group}/group" for group in TOUCHED}
         verdicts = [
             Verdict(f"{name}_{i}", name.partition("/")[0], "", {name.partition("/")[2]: float(rng.random() < share)})
@@ -179,10 +198,11 @@ def record(arm: str, share: float = 0.5, score: float = 0.5, seed: int = 0, tria
 def study(tmp_path: Path) -> Path:
     shares = {"clip": 0.5, "powerset": 0.8, "shuffled": 0.8, "grey_box": 0.8, "negclip": 0.6, "powerset+negclip": 0.9}
     for arm, share in shares.items():
-        write(record(arm, share), tmp_path / "runs" / f"{arm}_seed0.json")
+        for seed in range(3):
+            write(record(arm, share, seed=seed), records_of(tmp_path, QUICK) / f"{arm}_seed{seed}.json")
     groups = {name.partition("/")[0] for point in ENDPOINTS for name in point.columns} | set(TOUCHED)
     numbers = Numbers("q", {group: np.arange(60, dtype=np.int32) for group in groups}, {"chance": {}, "shorter": {}, "probe": {}})
-    (tmp_path / "questions.json").write_text(numbers.as_json(), encoding="utf-8")
+    (records_of(tmp_path, QUICK) / "questions.json").write_text(numbers.as_json(), encoding="utf-8")
     return tmp_path
 
 
@@ -199,9 +219,10 @@ def test_the_report_says_first_what_added_nothing_and_names_what_is_missing(stud
 
 
 def test_a_baseline_below_clip_is_flagged_and_another_device_is_named(study: Path) -> None:
-    write(record("negclip", 0.1), study / "runs" / "negclip_seed0.json")
+    for seed in range(3):
+        write(record("negclip", 0.1, seed=seed), records_of(study, QUICK) / f"negclip_seed{seed}.json")
     other = record("clip").model_copy(update={"device": "another"})
-    write(other, study / "runs" / "clip_seed0.json")
+    write(other, records_of(study, QUICK) / "clip_seed0.json")
     flags = " ".join(Findings(study, QUICK).flags)
     assert "negclip falls below plain CLIP on edits" in flags
     assert "several devices" in flags
@@ -210,6 +231,7 @@ def test_a_baseline_below_clip_is_flagged_and_another_device_is_named(study: Pat
 def test_records_of_another_regime_are_other_runs(study: Path) -> None:
     assert "powerset_seed0" not in [unit.name for unit in pending(QUICK, study, extended=False)]
     assert "powerset_seed0" in [unit.name for unit in pending(FULL, study, extended=False)]
+    assert records_of(study, FULL) != records_of(study, QUICK)  # a quick study takes nothing from a long one
 
 
 def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import typer
 
 from jobs.console import err, out
 
-Output = Annotated[Path, typer.Option(help="folder of the runs' records and the report")]
+Output = Annotated[
+    Path | None, typer.Option(help="folder of the runs' records and the report; empty: study, or runs/study/quick with --quick")
+]
 
 
 def study(
-    output: Output = Path("study"),
+    output: Output = None,
     quick: Annotated[bool, typer.Option("--quick", help="every method and control in small, to see that it works")] = False,
     budget_minutes: Annotated[float, typer.Option(min=0, help="do further runs for so long; 0: only the report")] = 0.0,
     extended: Annotated[bool, typer.Option("--extended", help="also the runs beyond the main regime")] = False,
@@ -32,6 +34,7 @@ def study(
 
     torch.set_num_threads(threads)
     regime = QUICK if quick else FULL
+    output = output or Path("runs/study/quick" if quick else "study")
     if quick or budget_minutes:
         made = Made(work.resolve() / regime.name, regime.size, say)
         left = do_runs(Bench(regime, made, work / regime.name / "runs"), output, budget_minutes or 1e9, extended, say)

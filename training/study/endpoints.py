@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-TOUCHED = ("existence", "half-truth", "half-truth-long", "level", "equal-area", "add-obj")
+TOUCHED = ("existence", "half-truth", "half-truth-even", "level", "equal-area", "add-obj")
 
 
 @dataclass(frozen=True)

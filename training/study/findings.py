@@ -14,7 +14,7 @@ from training.study.arms import ARMS, BY_NAME, COMBINATIONS, SCRATCH, TEXT_NEGAT
 from training.study.compare import Columns, Estimate, Scenes, columns_of, contrast, drawn_values, draws, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
-from training.study.queue import NUMBERS, RUNS, pending
+from training.study.queue import NUMBERS, pending, records_of
 from training.study.record import Record, read_all
 from training.study.regime import Regime
 
@@ -35,7 +35,9 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        """Supported, worse, not worse, or open: by the interval, and Holm's p where there is one."""
+        """Supported, worse, not worse, or open: by the interval, and Holm's p where there is one. One seed decides nothing."""
+        if self.found.seeds == 1:
+            return "open"
         sure = self.adjusted is None or self.adjusted < SIGNIFICANT
         if self.found.low > 0 and sure:
             return "supported"
@@ -56,12 +58,12 @@ class Findings:
     @cached_property
     def records(self) -> dict[str, Record]:
         """All records of the regime."""
-        return read_all(self.folder / RUNS, self.regime.name)
+        return read_all(records_of(self.folder, self.regime), self.regime.name)
 
     @cached_property
     def numbers(self) -> Numbers:
         """What is known of the questions."""
-        return read_numbers(self.folder / NUMBERS)
+        return read_numbers(records_of(self.folder, self.regime) / NUMBERS)
 
     @cached_property
     def scenes(self) -> Scenes:

@@ -5,14 +5,14 @@
 Each set is the originals and one image more for each: a dual of it, its placebo, the same removal really rendered, or another
 original. What is measured:
 
-- precision and recall by k nearest neighbours (Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing
-  Generative Models", equations 1 and 2; k = 3): the share of a set's images inside the reference's manifold, and the share of the
+- precision, of what is added, and recall, by k nearest neighbours (Kynkäänniemi et al. 2019, "Improved Precision and Recall
+  Metric for Assessing Generative Models", equations 1 and 2; k = 3): the share of a set's images inside the reference's manifold, and the share of the
   reference inside the set's. The set's balls shrink where its images lie close together, so that more of them may recall less.
 - coverage (Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models", equation 10; k = 5): the share of
   the reference's own balls that hold an image of the set. More images never cover less.
   References are scenes of no set: biased as those learned from, and uniform as those asked about.
 - local intrinsic dimension by maximum likelihood (Levina and Bickel 2004, equation 8), with its inverse averaged as MacKay and
-  Ghahramani corrected it, from each original's k = 10 nearest neighbours in the set.
+  Ghahramani corrected it, from each original's k = 10 nearest neighbours in the set; what was made of itself is none of them.
 - additivity: of a family's four images over two components, the share of the variance of their embeddings that is left when
   each removal moves the embedding by one vector, whatever else was removed. Unrelated points leave a third.
 """
@@ -93,14 +93,21 @@ def covered(reference: Points, points: Points, k: int = COVER) -> NDArray[np.boo
     return np.asarray(distances(reference, points).min(axis=1) <= radii(reference, k))
 
 
-def inverse_dimension(points: Points, around: Points, k: int = AROUND) -> NDArray[np.float64]:
-    """The inverse of the local dimension at each point [N], from its k nearest of ``around``, itself and its doubles left out."""
-    near = np.sort(distances(points, around), axis=1)
-    found = np.empty(len(near))
+def inverse_dimension(points: Points, more: Points, k: int = AROUND) -> NDArray[np.float64]:
+    """The inverse of the local dimension at each of N points, from its k nearest of the others and of ``more`` [0 or N, D].
+
+    The i-th of ``more`` was made of the i-th point and is left out there: how near it is says how much was changed, and nothing
+    of a dimension.
+    """
+    found = [distances(points, points), distances(points, more)]
+    for one in found:
+        np.fill_diagonal(one, np.inf)
+    near = np.sort(np.concatenate(found, axis=1), axis=1)
+    inverse = np.empty(len(near))
     for place, row in enumerate(near):
-        ball = row[row > 1e-6][:k]
-        found[place] = np.log(ball[-1] / ball[:-1]).mean()
-    return found
+        ball = row[row > 1e-6][:k]  # a scene that is there twice is at no distance
+        inverse[place] = np.log(ball[-1] / ball[:-1]).mean()
+    return inverse
 
 
 def residuals(squares: Points) -> NDArray[np.float64]:
@@ -187,13 +194,13 @@ def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) 
         points = np.concatenate([originals, more])
         sets[name] = Sampled(
             size=len(points),
-            precision=_mean(inside(points, biased)),
+            precision=_mean(inside(more if len(more) else originals, biased)),
             recall=_mean(inside(biased, points)),
             coverage=_mean(covered(biased, points)),
-            uniform_precision=_mean(inside(points, uniform)),
+            uniform_precision=_mean(inside(more if len(more) else originals, uniform)),
             uniform_recall=_mean(inside(uniform, points)),
             uniform_coverage=_mean(covered(uniform, points)),
-            dimension=_mean(inverse_dimension(originals, points), inverse=True),
+            dimension=_mean(inverse_dimension(originals, more), inverse=True),
             residual=_mean(left[name]) if name in left and len(squares) else None,
         )
         say(f"{name}: {sets[name].model_dump()}")

@@ -17,6 +17,11 @@ RUNS, NUMBERS = "runs", "questions.json"
 PAUSE = 5.0  # seconds between two looks at what other processes have done
 
 
+def records_of(output: Path, regime: Regime) -> Path:
+    """Where a regime's records are, and what is known of its questions: no regime touches another's."""
+    return output / RUNS / regime.name
+
+
 class NotTunedError(RuntimeError):
     """An arm's setting is not known yet: a try of its tuning is missing."""
 
@@ -40,7 +45,7 @@ def setting_of(arm: Arm, regime: Regime, done: dict[str, Record], trial: int | N
 
 def pending(regime: Regime, output: Path, extended: bool) -> list[Unit]:
     """The runs that have no record yet, in order."""
-    done = read_all(output / RUNS, regime.name)
+    done = read_all(records_of(output, regime), regime.name)
     return [unit for unit in units(regime.trials, regime.seeds, extended) if unit.name not in done]
 
 
@@ -50,16 +55,17 @@ def work(bench: Bench, output: Path, minutes: float, extended: bool, say: Callab
     A run takes as long as the longest so far, it is assumed; the first one is begun in any case.
     """
     began, longest = time.monotonic(), 0.0
-    output.mkdir(parents=True, exist_ok=True)
-    write_numbers(bench.test, output / NUMBERS)
+    records = records_of(output, bench.regime)
+    records.mkdir(parents=True, exist_ok=True)
+    write_numbers(bench.test, records / NUMBERS)
     while (time.monotonic() - began + longest) < 60 * minutes:
-        with _next(bench, output, extended) as found:
+        with _next(bench, records, extended) as found:
             if found is None:
                 break
             unit, setting = found
             start = time.monotonic()
             record = bench.run(unit, setting)
-            write(record, output / RUNS / f"{unit.name}.json")
+            write(record, records / f"{unit.name}.json")
             took = time.monotonic() - start
         longest = max(longest, took)
         chosen = ", ".join(f"{name} {one:g}" for name, one in asdict(setting).items() if one is not None)
@@ -68,12 +74,12 @@ def work(bench: Bench, output: Path, minutes: float, extended: bool, say: Callab
 
 
 @contextmanager
-def _next(bench: Bench, output: Path, extended: bool) -> Iterator[tuple[Unit, Setting] | None]:
+def _next(bench: Bench, records: Path, extended: bool) -> Iterator[tuple[Unit, Setting] | None]:
     """The next run, held against other processes while it is done; None: all are done, or others do the last."""
     bench.work.mkdir(parents=True, exist_ok=True)
     while True:
         waits = False
-        done = read_all(output / RUNS, bench.regime.name)
+        done = read_all(records, bench.regime.name)
         for unit in units(bench.regime.trials, bench.regime.seeds, extended):
             if unit.name in done:
                 continue
@@ -87,7 +93,7 @@ def _next(bench: Bench, output: Path, extended: bool) -> Iterator[tuple[Unit, Se
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
-                if unit.name in read_all(output / RUNS, bench.regime.name):
+                if unit.name in read_all(records, bench.regime.name):
                     continue  # done since we looked
                 yield unit, setting
                 return

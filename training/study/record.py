@@ -79,5 +79,5 @@ def read(file: Path) -> Record:
 
 def read_all(folder: Path, regime: str) -> dict[str, Record]:
     """The records of a folder that are of one regime, by their files' names."""
-    found = {file.stem: read(file) for file in sorted(folder.glob("*.json"))}
+    found = {file.stem: read(file) for file in sorted(folder.glob("*_*.json"))}
     return {name: record for name, record in found.items() if record.regime == regime}

@@ -8,6 +8,7 @@ from training.study.arms import ARMS, BY_NAME
 from training.study.compare import Estimate
 from training.study.endpoints import ENDPOINTS
 from training.study.findings import Contrast, Findings, is_touched
+from training.study.queue import records_of
 from training.study.regime import Regime
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
@@ -17,7 +18,7 @@ COSTS = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "c
 
 def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[Path]:
     """Write ``report.md`` and ``report.html`` beside the runs; none if there is no run."""
-    if not (folder / "runs").is_dir():
+    if not records_of(folder, regime).is_dir():
         return []
     found = Findings(folder, regime, extended=extended)
     if not found.runs:
@@ -46,16 +47,18 @@ def sections(found: Findings, best: Findings) -> list[tuple[str, list[str | Tabl
 
 
 PRIMARY = (
-    "Differences in points (hundredths) at the last step, with 95% intervals by a paired bootstrap over seeds and scenes; p after"
-    " Holm's correction over all of these. *Supported*: the interval excludes zero and p is below 0.05; *not worse*: its lower"
-    " end is above -2 points; *open*: neither."
+    "Differences in points (hundredths) at the last step. The 95% interval and p are t's, of the variance between paired seeds"
+    " and that of a bootstrap over scenes; p after Holm's correction over all of these. *Supported*: the interval excludes zero"
+    " and p is below 0.05; *not worse*: its lower end is above -2 points; *open*: neither, or one seed. A control has its method's"
+    " learning rate, which was chosen for the method: a rate of its own might make `shuffled` better than it is here."
 )
 VALUES = "Percent right, with 95% intervals over seeds and scenes; *mean* is that of the four end points."
 SECONDARY = "Not corrected for their number: they explain the primary ones, and prove nothing by themselves."
 COLUMNS = (
     "Percent right, means over seeds. *chance*, *shorter* (the text with fewer characters) and *probe* (a linear model of the"
-    " texts' words, fitted on these questions) see no image. A test enters an end point only if the ceiling passed 80% and plain"
-    " CLIP lay between chance + 5 and 90% on the scenes that the world was calibrated on."
+    " texts' words, fitted on these questions) see no image. Which tests enter an end point was decided before the runs"
+    " (REGISTERED.md, groups): relations, counts and exchanged places were learned by no model. Untouched is meant of removal:"
+    " `swap-att` is what methods with swapped texts train on, and `wino-colour` what exchanged colours are."
 )
 TOUCHED_NOTE = (
     "They ask whether something that was removed is there: in-distribution for every arm with duals. They are in no mean."
@@ -83,8 +86,9 @@ def manifold_section(file: Path) -> list[tuple[str, list[str | Table]]]:
         f"In the image space of {made.model}: {made.originals} originals, and one more image for each. Precision, recall and"
         " coverage (percent) by nearest neighbours against other scenes, drawn as those learned from, and uniformly; local"
         " dimension around each original; and the share of variance (percent) over two components of"
-        f" {made.squares} families that two added removals do not explain; unrelated images would leave 33.3. Intervals over"
-        " images, the manifolds being fixed."
+        f" {made.squares} families that two added removals do not explain; unrelated images would leave 33.3. Precision is of"
+        " what is added, recall and coverage of all; the first set has half the images of the others, and covers less for that alone."
+        " Intervals over families or reference scenes, the manifolds being fixed."
     )
     return [("Is the sampling around each original richer?", [said, (head, rows)])]
 
