@@ -6,11 +6,12 @@ Each set is the originals and one image more for each: a dual of it, its placebo
 original. What is measured:
 
 - precision, of what is added, and recall, by k nearest neighbours (Kynkäänniemi et al. 2019, "Improved Precision and Recall
-  Metric for Assessing Generative Models", equations 1 and 2; k = 3): the share of a set's images inside the reference's manifold, and the share of the
-  reference inside the set's. The set's balls shrink where its images lie close together, so that more of them may recall less.
+  Metric for Assessing Generative Models", equations 1 and 2; k = 3): the share of a set's images inside the reference's
+  manifold, and the share of the reference inside the set's. The set's balls shrink where its images lie close together, so that
+  more of them may recall less.
 - coverage (Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models", equation 10; k = 5): the share of
-  the reference's own balls that hold an image of the set. More images never cover less.
-  References are scenes of no set: biased as those learned from, and uniform as those asked about.
+  the reference's own balls that hold an image of the set. More images never cover less. References are scenes of no set: biased
+  as those learned from, and uniform as those asked about.
 - local intrinsic dimension by maximum likelihood (Levina and Bickel 2004, equation 8), with its inverse averaged as MacKay and
   Ghahramani corrected it, from each original's k = 10 nearest neighbours in the set; what was made of itself is none of them.
 - additivity: of a family's four images over two components, the share of the variance of their embeddings that is left when

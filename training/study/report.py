@@ -49,8 +49,8 @@ def sections(found: Findings, best: Findings) -> list[tuple[str, list[str | Tabl
 PRIMARY = (
     "Differences in points (hundredths) at the last step. The 95% interval and p are t's, of the variance between paired seeds"
     " and that of a bootstrap over scenes; p after Holm's correction over all of these. *Supported*: the interval excludes zero"
-    " and p is below 0.05; *not worse*: its lower end is above -2 points; *open*: neither, or one seed. A control has its method's"
-    " learning rate, which was chosen for the method: a rate of its own might make `shuffled` better than it is here."
+    " and p is below 0.05; *not worse*: its lower end is above -2 points; *open*: neither, or one seed. A control has the"
+    " learning rate that was chosen for its method: a rate of its own might make `shuffled` better than it is here."
 )
 VALUES = "Percent right, with 95% intervals over seeds and scenes; *mean* is that of the four end points."
 SECONDARY = "Not corrected for their number: they explain the primary ones, and prove nothing by themselves."
@@ -87,8 +87,8 @@ def manifold_section(file: Path) -> list[tuple[str, list[str | Table]]]:
         " coverage (percent) by nearest neighbours against other scenes, drawn as those learned from, and uniformly; local"
         " dimension around each original; and the share of variance (percent) over two components of"
         f" {made.squares} families that two added removals do not explain; unrelated images would leave 33.3. Precision is of"
-        " what is added, recall and coverage of all; the first set has half the images of the others, and covers less for that alone."
-        " Intervals over families or reference scenes, the manifolds being fixed."
+        " what is added, recall and coverage of all; the first set has half the images of the others and covers less for"
+        " that alone. Intervals over families or reference scenes, the manifolds being fixed."
     )
     return [("Is the sampling around each original richer?", [said, (head, rows)])]
 
