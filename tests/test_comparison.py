@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from training.benchmarks.averages import Score
 from training.benchmarks.item import Verdict
-from training.comparison.plan import ComparisonError, Plan, Suite
+from training.comparison.plan import START, ComparisonError, Plan, Suite
 from training.comparison.report import Result, difference
 from training.comparison.run import command
 from training.options import OptionsError, make_options
@@ -52,7 +52,7 @@ def test_every_method_is_trained_and_asked_and_the_report_compares_them(first: s
     assert {(row["method"], row["seed"]) for row in rows} == {("start", "0"), ("clip", "0"), ("powerset", "0")}
     assert all(0 <= float(row["low"]) <= float(row["value"]) <= float(row["high"]) <= 1 for row in rows)
     report = (data / "out" / "report.md").read_text()
-    assert "## custom" in report
+    assert "## custom, custom.csv" in report
     header = next(line for line in report.splitlines() if line.startswith("| test"))
     assert header.endswith("| start | clip | powerset |")
     assert "`powerset`: method_options {'members': '2'}" in report
@@ -68,18 +68,31 @@ def test_the_same_command_again_does_nothing_twice(first: str, asked: list[str],
     assert "log in" not in result.output
 
 
-def test_other_options_do_not_pass_for_the_same_run(first: str, asked: list[str]) -> None:
-    result = CliRunner().invoke(app, [*asked, "--set", "lr=1e-3"])
-    assert result.exit_code == 1
-    assert "was trained with other options" in result.output.replace("\n", " ")
+def test_what_was_made_with_something_else_does_not_pass_for_the_same(tmp_path: Path) -> None:
+    def plan(settings: list[str], checkpoint: str = "a", snapshot: str = "s") -> Plan:
+        common = {"snapshot": snapshot, "model": "m", "checkpoint": checkpoint}
+        return Plan.of(common, ["clip"], settings, seeds=1, suites=[], output=tmp_path)
+
+    first = plan([])
+    one, other = Suite("custom", tmp_path / "a.csv", tmp_path), Suite("custom", tmp_path / "b.csv", tmp_path)
+    assert one.file != other.file
+    assert one.file != Suite("custom", tmp_path / "a.csv", tmp_path / "images").file
+    assert one.file != Suite("custom", tmp_path / "a.csv", tmp_path, {"split": "val"}).file
+    for changed in (plan(["lr=1e-3"]), plan([], checkpoint="b"), plan([], snapshot="t")):
+        assert changed.trained("clip", 0) != first.trained("clip", 0)
+        assert changed.result("clip", 0, one) != first.result("clip", 0, one)
+    assert plan([], checkpoint="b").result(START, 0, one) != first.result(START, 0, one)
+    assert plan(["workers=7"]).trained("clip", 0) == first.trained("clip", 0)  # it changes no weight
 
 
-def test_a_training_that_fails_names_its_log(asked: list[str], tmp_path: Path) -> None:
-    changed = [str(tmp_path / "none") if word.endswith("snapshot") and "/" in word else word for word in asked]
-    changed[changed.index("--output") + 1] = str(tmp_path / "out")
-    result = CliRunner().invoke(app, changed)
+def test_a_training_that_fails_is_named_and_the_others_are_reported(asked: list[str], data: Path, first: str) -> None:
+    broken = [*asked, "--set", "powerset.lr=1e30"]
+    result = CliRunner().invoke(app, broken)
+    said = " ".join(result.output.split())
     assert result.exit_code == 1
-    assert "training clip, seed 0, ended with 1" in result.output.replace("\n", " ")
+    assert "1 of 2 trainings failed; the report is of the others: training powerset, seed 0, ended with 1" in said
+    with (data / "out" / "scores.csv").open() as stream:
+        assert {row["method"] for row in csv.DictReader(stream)} == {"start", "clip"}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +102,8 @@ def test_a_training_that_fails_names_its_log(asked: list[str], tmp_path: Path) -
         (["laclip.lr=1e-5"], "METHOD.NAME=VALUE"),
         (["powerset.membres=2"], "membres"),
         (["lr=fast"], "lr"),
+        (["method=negclip"], "an option of its own"),
+        (["clip.seed=3"], "an option of its own"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_trained(settings: list[str], message: str, tmp_path: Path) -> None:
@@ -98,7 +113,12 @@ def test_a_wrong_setting_is_refused_before_anything_is_trained(settings: list[st
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("custom", "NAME=DATA"), ("custom=/nowhere/x.csv", "there is no /nowhere/x.csv"), ("sugercrepe=/tmp", "sugercrepe")],
+    [
+        ("custom", "NAME=DATA"),
+        ("custom=/nowhere/x.csv", "there is no /nowhere/x.csv"),
+        ("sugercrepe=/tmp", "sugercrepe"),
+        ("custom=/tmp,images=/tmp", "images is no option"),
+    ],
 )
 def test_a_wrong_benchmark_is_refused(text: str, message: str) -> None:
     with pytest.raises(OptionsError, match=message):

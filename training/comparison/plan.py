@@ -1,5 +1,7 @@
 """What is compared with what: benchmarks, and training options by method."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +11,7 @@ from training.benchmarks import BenchmarkError, benchmark
 from training.methods import make
 from training.options import Options, OptionsError, make_options
 
+OURS = ("snapshot", "model", "checkpoint", "method", "method_options", "seed", "output")  # of compare itself
 START = "start"  # the model before any training
 METHODS = ("clip", "negclip", "simclip", "ce_clip", "svlc", "laclip", "powerset", "powerset+negclip")
 
@@ -24,7 +27,7 @@ class Suite:
     name: str
     data: Path
     images: Path
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(cls, text: str) -> "Suite":
@@ -36,6 +39,8 @@ class Suite:
         name, equals, rest = text.partition("=")
         paths = [part for part in rest.split(",") if "=" not in part]
         options = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
+        if wrong := sorted({"name", "data", "images", "encoder", "options"} & options.keys()):
+            raise OptionsError(f"--benchmark {name}: {wrong[0]} is no option of a benchmark; folders stand without a name")
         if not equals or not 1 <= len(paths) <= 2 or not paths[0]:
             raise OptionsError(f"--benchmark is NAME=DATA[,IMAGES][,option=value], not {text!r}")
         try:
@@ -48,9 +53,14 @@ class Suite:
         return cls(name, Path(paths[0]), Path(paths[-1]), options)
 
     @property
+    def title(self) -> str:
+        """The benchmark's name, and what else tells it from others of that name."""
+        return ", ".join([self.name, self.data.name, *(f"{key} {value}" for key, value in sorted(self.options.items()))])
+
+    @property
     def file(self) -> str:
-        """The name of its results' file."""
-        return "_".join([self.name, *(f"{key}-{value}" for key, value in sorted(self.options.items()))]) + ".json.gz"
+        """The name of its results' file: another for other files or options."""
+        return f"{self.name}_{_digest([str(self.data.resolve()), str(self.images.resolve()), self.options])}.json.gz"
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,8 @@ class Plan:
             method, _, name = key.rpartition(".")
             if not equals or not name or (method and method not in values):
                 raise OptionsError(f"--set is NAME=VALUE or METHOD.NAME=VALUE, not {text!r}; methods: {', '.join(methods)}")
+            if name in OURS:
+                raise OptionsError(f"--set {name}: that is given by an option of its own")
             for one in [method] if method else methods:
                 if name in Options.model_fields:
                     values[one][name] = value
@@ -92,15 +104,26 @@ class Plan:
                 raise OptionsError(str(problem)) from None
         return cls(runs, **others)
 
+    def options(self, method: str, seed: int) -> Options:
+        """The options of a training."""
+        return make_options(self.runs[method].model_dump() | {"seed": seed, "output": str(self.trained(method, seed))})
+
     def trained(self, method: str, seed: int) -> Path:
-        """The folder of a training."""
-        return self.output / "runs" / f"{method}_seed{seed}"
+        """The folder of a training: another for options that give other weights, so that what is there was made with these."""
+        options = self.runs[method]
+        return self.output / "runs" / f"{method}_seed{seed}_{_digest([options.run_hash, options.snapshot])}"
 
     def result(self, method: str, seed: int, suite: Suite) -> Path:
-        """The file of an evaluation."""
-        return self.output / "results" / (START if method == START else f"{method}_seed{seed}") / suite.file
+        """The file of an evaluation of one training, or of the start."""
+        model = next(iter(self.runs.values()))
+        start = f"{START}_{_digest([model.model, model.checkpoint])}"
+        return self.output / "results" / (start if method == START else self.trained(method, seed).name) / suite.file
 
     @property
     def models(self) -> list[tuple[str, int]]:
         """The start, and each method with each seed."""
         return [(START, 0), *((method, seed) for seed in range(self.seeds) for method in self.runs)]
+
+
+def _digest(tree: Any) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:8]

@@ -43,7 +43,7 @@ def difference(suite: Suite, ones: Sequence[Result], others: Sequence[Result]) -
     """
     keys = [(one.key, one.group) for one in ones[0].verdicts]
     if any([(one.key, one.group) for one in result.verdicts] != keys for result in (*ones, *others)):
-        raise ComparisonError(f"{suite.name}: results of different items; remove the older of them")
+        raise ComparisonError(f"{suite.title}: results of different items: its files have changed; take another --output")
     made = []
     for place, first in enumerate(ones[0].verdicts):
         values = {
@@ -59,22 +59,24 @@ def difference(suite: Suite, ones: Sequence[Result], others: Sequence[Result]) -
 def write_report(plan: Plan) -> list[Path]:
     """``report.md``, a table a benchmark with each method's mean and its difference to CLIP; ``scores.csv``, every score."""
     report, table = plan.output / "report.md", plan.output / "scores.csv"
-    results: dict[tuple[str, str], list[Result]] = {}
+    results: dict[tuple[Suite, str], dict[int, Result]] = {}
     for suite in plan.suites:
         for method, seed in plan.models:
-            results.setdefault((suite.file, method), []).append(Result.read(plan.result(method, seed, suite)))
+            if (file := plan.result(method, seed, suite)).is_file():
+                results.setdefault((suite, method), {})[seed] = Result.read(file)
     lines = ["# Methods on benchmarks", "", *_head(plan)]
     for suite in plan.suites:
-        lines += _section(suite, {method: results[suite.file, method] for method in (START, *plan.runs)})
+        found = {method: results[suite, method] for method in (START, *plan.runs) if (suite, method) in results}
+        lines += _section(suite, found)
     report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["benchmark", "method", "seed", "row", "metric", "value", "low", "high", "items", "ties", "missing"])
-        for (name, method), found in results.items():
-            for seed, result in enumerate(found):
+        for (suite, method), seeds in results.items():
+            for seed, result in seeds.items():
                 for s in result.scores:
                     cells = (s.name, s.metric, s.value, s.low, s.high, s.n, s.ties, s.missing)
-                    writer.writerow([name.removesuffix(".json.gz"), method, seed, *cells])
+                    writer.writerow([suite.title, method, seed, *cells])
     return [report, table]
 
 
@@ -94,18 +96,18 @@ def _head(plan: Plan) -> Iterator[str]:
     yield ""
 
 
-def _section(suite: Suite, found: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+def _section(suite: Suite, found: Mapping[str, Mapping[int, Result]]) -> Iterator[str]:
     first = found[START][0]
-    yield f"## {suite.name}"
+    yield f"## {suite.title}"
     yield ""
     if first.missing:
         yield f"{first.missing} images are missing; what needs them is left out."
         yield ""
-    against = {
-        method: difference(suite, results, found["clip"])
-        for method, results in found.items()
-        if "clip" in found and method not in (START, "clip")
-    }
+    against: dict[str, dict[tuple[str, str], Score]] = {}
+    for method, results in found.items():
+        both = sorted(results.keys() & found.get("clip", {}).keys()) if method not in (START, "clip") else []
+        if both:
+            against[method] = difference(suite, [results[seed] for seed in both], [found["clip"][seed] for seed in both])
     blind = list(dict.fromkeys(name for name, _, _ in first.baselines))
     yield "| " + " | ".join(["test", "items", *blind, *found]) + " |"
     yield "|" + "---|" * (2 + len(blind) + len(found))
@@ -118,7 +120,7 @@ def _section(suite: Suite, found: Mapping[str, Sequence[Result]]) -> Iterator[st
             "" if (v := first.baselines.get((one, score.name, score.metric))) is None else f"{100 * v:.1f}" for one in blind
         ]
         for method, results in found.items():
-            values = np.array([100 * result.scores[place].value for result in results])
+            values = np.array([100 * result.scores[place].value for result in results.values()])
             spread = f" +- {values.std(ddof=1):.1f}" if len(values) > 1 else ""
             apart = against.get(method, {}).get((score.name, score.metric))
             shown = "" if apart is None else f" ({100 * apart.value:+.1f} [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}])"
