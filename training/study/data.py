@@ -14,9 +14,11 @@ Nothing is made twice: what is there is found by its id. All of it can be made a
 project learned from (``scenes.seeds``).
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from scenes.captions import tell
 from scenes.scene import Scene
 from training.snapshot import Manifest, read_manifest
 from training.study import derived, swapped
+from training.study.alone import alone
 from training.study.derived import Row
 
 PROFILE, DOMAIN, SIZE = "embedded", "study", 96
@@ -43,6 +46,10 @@ OPEN = (
     *("policy.max_residual=1", "policy.max_intruder=1", "policy.max_seam=null", "policy.min_survivor=null"),
     "policy.max_edited_fraction=1",
 )
+
+
+class DataError(RuntimeError):
+    """The study's data cannot be had; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,15 @@ class Made:
     say: Callable[[str], None]
 
     def snapshot(self, kind: str) -> Manifest:
-        """A snapshot by its kind; made if it is not there."""
+        """A snapshot by its kind; made if it is not there.
+
+        Raises:
+            DataError: the folder's data are of another world.
+        """
+        with self._alone():
+            return self._snapshot(kind)
+
+    def _snapshot(self, kind: str) -> Manifest:
         if kind == "main":
             return self.main
         if kind == "unfiltered":
@@ -76,27 +91,33 @@ class Made:
         at = self.folder / "snapshots" / kind
         if kind == "more":
             return self._more(at)
+        why = Counter[str]()
         changes: dict[str, Callable[[], derived.Change]] = {
             "grey": lambda: derived.grey_boxes,
             "true": lambda: derived.truly_rendered(self.scene_of),
             "random": lambda: derived.rejected_at_random(self.rejected),
-            "colours": lambda: partial(swapped.with_colours, why=Counter()),
-            "places": lambda: partial(swapped.with_places, why=Counter()),
+            "colours": lambda: partial(swapped.with_colours, why=why),
+            "places": lambda: partial(swapped.with_places, why=why),
             **{name: partial(derived.some_of, share) for name, share in SHARES.items()},
             **{name: partial(derived.first_components, n) for name, n in FEWER.items()},
         }
         source = self.unfiltered if kind == "random" else self.main
-        return derived.change(source, at, kind, changes[kind]())
+        made = derived.change(source, at, kind, changes[kind]())
+        if why:
+            self.say(f"{kind}: " + ", ".join(f"{count} {reason}" for reason, count in sorted(why.items())))
+        return made
 
     @cached_property
     def main(self) -> Manifest:
         """The engine's own."""
-        return self._published("main", ())
+        with self._alone():
+            return self._published("main", ())
 
     @cached_property
     def unfiltered(self) -> Manifest:
         """Published with the filter open."""
-        return self._published("unfiltered", OPEN)
+        with self._alone():
+            return self._published("unfiltered", OPEN)
 
     @property
     def rejected(self) -> dict[int, float]:
@@ -117,10 +138,23 @@ class Made:
 
         seed, count = (VALIDATION_SEED, self.size.validation) if use == "validation" else (TEST_SEED, self.size.questions)
         folder = self.folder / f"{use}_s{seed}_{count}"
-        if not (folder / "items.json").is_file():
-            self.say(f"drawing {count} questions a group, seed {seed}")
-            write(DOMAIN, seed, SIZE, count, list(MAKERS), folder)
+        with self._alone():
+            if not (folder / "items.json").is_file():
+                self.say(f"drawing {count} questions a group, seed {seed}")
+                write(DOMAIN, seed, SIZE, count, list(MAKERS), folder)
         return folder
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """By one process at a time, and of one world: a domain that has changed draws other scenes for the same numbers."""
+        world = hashlib.sha256(domains.load(DOMAIN).model_dump_json().encode()).hexdigest()[:16]
+        with alone(self.folder):
+            note = self.folder / "world.txt"
+            if not note.is_file():
+                note.write_text(world, encoding="utf-8")
+            if note.read_text(encoding="utf-8") != world:
+                raise DataError(f"{self.folder} was made of another domain {DOMAIN!r} than this one: take another --work")
+            yield
 
     def _published(self, kind: str, overrides: tuple[str, ...]) -> Manifest:
         note = self.folder / f"{kind}.json"

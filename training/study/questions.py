@@ -125,7 +125,9 @@ def write_numbers(questions: Questions, file: Path) -> None:
     if file.is_file() and json.loads(file.read_text(encoding="utf-8"))["version"] == questions.version:
         return
     numbers = Numbers(questions.version, questions.scene_numbers, blind_values(questions.items))
-    file.write_text(numbers.as_json() + "\n", encoding="utf-8")
+    partial = file.with_suffix(".part")
+    partial.write_text(numbers.as_json() + "\n", encoding="utf-8")
+    partial.rename(file)
 
 
 def blind_values(items: Sequence[Item]) -> dict[str, dict[str, float]]:

@@ -23,9 +23,16 @@ from udfs.variant_words import COLOUR_WORDS
 
 CHANGED = 24  # grey levels by which a removal changes what was a thing, and not its rim
 SHADE = (0.4, 0.97, 14.0)  # a shadow leaves so large a share of the light, the same of all colours within so many grey levels
-NEAR = 30.0  # in CIELAB: parts of a thing that have its main colour
+NEAR = 30.0  # in CIELAB, of what has a thing's told colour
 SMALLEST = 30  # pixels of a thing
+SEEN = 0.2  # of a thing that must have the colour which is told of it, before and after
+# What the basic colour terms mean, as sRGB: a pixel has the nearest one's name.
+BASIC = {
+    "red": "d02a2a", "orange": "f08a20", "yellow": "f0d030", "green": "309a44", "blue": "2e62d4", "purple": "8038b0",
+    "pink": "f090b8", "brown": "7a4a26", "white": "f2f2f0", "black": "242428", "gray": "868686",
+}  # fmt: skip
 POSITIONS = ("left", "right", "front", "behind", "above", "below")
+VIEWS = ("photo", "picture", "photograph", "image")
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,12 @@ def _made(row: Row, kind: str, why: Counter[str]) -> Iterator[Row]:
         if not any(text != row["text"][place] for place, text in texts.items()):
             why[f"{kind}: no text says it"] += 1
             continue
-        image = recoloured(square) if kind == "colours" else moved(square)
+        if kind == "colours":
+            image, problem = recoloured(square, (colours[names[0]], colours[names[1]])), "the told colour is not seen"
+        else:
+            image, problem = moved(square), "no room"
         if image is None:
-            why[f"{kind}: no room"] += 1
+            why[f"{kind}: {problem}"] += 1
             continue
         why[f"{kind}: made"] += 1
         yield _family(row, f"{row['record_id']}-{kind}-{square.first}{square.second}", image, texts)
@@ -86,16 +96,36 @@ def cut_out(original: Rgb, without: Rgb) -> CutOut:
     return CutOut(np.asarray(thing > 0), np.asarray(difference > 0))
 
 
-def recoloured(square: Square) -> Rgb:
-    """The original with the main colours of its two things exchanged; their shading and their other colours stay."""
-    lab = cv2.cvtColor(square.original.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    main = [np.median(lab[cut.thing], axis=0) for cut in (square.one, square.other)]
-    for cut, old, new in ((square.one, *main), (square.other, *main[::-1])):
-        apart = np.linalg.norm(lab - old, axis=2)
-        strength = np.clip(2 - apart / NEAR, 0, 1) * cv2.GaussianBlur(cut.thing.astype(np.float32), (3, 3), 0)
+def recoloured(square: Square, told: tuple[str, str]) -> Rgb | None:
+    """The original with the told colours of its two things exchanged; their shading and their other parts stay.
+
+    Only what has the told colour changes: a clock's frame and not its dial. None: it is not seen in one of them, before or after.
+    """
+    lab = _lab(square.original)
+    cuts = (square.one, square.other)
+    bodies = [_has(lab, cut.thing, colour) for cut, colour in zip(cuts, told, strict=True)]
+    if any(body.sum() < max(SMALLEST, SEEN * cut.thing.sum()) for body, cut in zip(bodies, cuts, strict=True)):
+        return None
+    main = [np.median(lab[body], axis=0) for body in bodies]
+    for cut, body, old, new in zip(cuts, bodies, main, main[::-1], strict=True):
+        like = np.clip(2 - np.linalg.norm(lab - old, axis=2) / NEAR, 0, 1)
+        strength = np.maximum(like, body) * cv2.GaussianBlur(cut.thing.astype(np.float32), (3, 3), 0)
         lab = lab + strength[:, :, None] * (new - old)
     back = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
-    return np.asarray(np.clip(np.rint(back * 255), 0, 255), np.uint8)
+    image = np.asarray(np.clip(np.rint(back * 255), 0, 255), np.uint8)
+    seen = [_has(_lab(image), body, colour).sum() > body.sum() / 2 for body, colour in zip(bodies, told[::-1], strict=True)]
+    return image if all(seen) else None
+
+
+def _lab(image: Rgb) -> NDArray[np.float32]:
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
+
+
+def _has(lab: NDArray[np.float32], within: NDArray[np.bool_], colour: str) -> NDArray[np.bool_]:
+    """Which pixels of a part have the colour of a name."""
+    codes = np.array([[[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in BASIC.values()]], np.uint8)
+    apart = np.linalg.norm(lab[:, :, None] - _lab(codes)[0], axis=3)
+    return np.asarray(within & (apart.argmin(axis=2) == list(BASIC).index(colour)))
 
 
 def moved(square: Square) -> Rgb | None:
@@ -153,8 +183,8 @@ def _colours(row: Row) -> dict[str, str]:
         caption = Caption.of(row["text"][place])
         for at in caption.nouns:
             if (label := _named(caption.chunks[at])) and (colour := _colour(caption.chunks[at])):
-                found.setdefault(label, set()).add(colour[2])
-    return {label: colours.pop() for label, colours in found.items() if len(colours) == 1}
+                found.setdefault(label, set()).add("gray" if colour[2] == "grey" else colour[2])
+    return {label: colours.pop() for label, colours in found.items() if len(colours) == 1 and colours <= BASIC.keys()}
 
 
 def _of_original(row: Row) -> list[int]:
@@ -181,19 +211,25 @@ def _recoloured(row: Row, names: list[str], colours: dict[str, str]) -> Iterator
 
 
 def _turned(row: Row, names: list[str]) -> Iterator[tuple[int, str]]:
-    """Texts of the original that say where the two are, with the two exchanged; and those that say nothing of places."""
+    """Texts of the original that say where the two are to each other, exchanged; and those that say nothing of any place.
+
+    A third thing, or a ground, is where it was: what is said of it and one of the two may be false now.
+    """
     for place in _of_original(row):
         caption = Caption.of(row["text"][place])
-        nouns = [at for at in caption.nouns if caption.chunks[at].mentions]
-        said = " ".join(piece.low for piece in caption.chunks)
-        if not any(word in said.split() for word in POSITIONS):
+        pieces = [piece for piece in caption.chunks if not (piece.kind == "I" and piece.low in ("of", "with"))]
+        if not any(piece.kind == "I" or piece.low == "it" or set(piece.low.split()) & set(POSITIONS) for piece in pieces):
             yield place, caption.text
-        elif len(nouns) == 2 and {_named(caption.chunks[at]) for at in nouns} == set(names):
-            one, other = (caption.chunks[at] for at in nouns)
-            if many(one) == many(other) and not any(p.low in ("it", "them") for p in caption.chunks):
-                first, second = core(one), core(other)
-                swap = [(*first, spoken(caption.text, *second)), (*second, spoken(caption.text, *first))]
-                yield place, edited(caption.text, swap)
+            continue
+        nouns = [caption.chunks[at] for at in caption.nouns if caption.chunks[at].head not in VIEWS]
+        said = " ".join(piece.low for piece in caption.chunks).split()
+        if len(nouns) != 2 or {_named(one) for one in nouns} != set(names) or not set(said) & set(POSITIONS):
+            continue
+        one, other = nouns
+        if many(one) == many(other) and not {"it", "them"} & set(said):
+            first, second = core(one), core(other)
+            swap = [(*first, spoken(caption.text, *second)), (*second, spoken(caption.text, *first))]
+            yield place, edited(caption.text, swap)
 
 
 def _family(row: Row, record_id: str, image: Rgb, texts: dict[int, str]) -> Row:
