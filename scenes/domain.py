@@ -168,6 +168,10 @@ class Domain(_Node):
                 raise ValueError(f"{where}.place: no ground has walls")
         if not self.known:
             raise ValueError("kinds: every one is unknown")
+        if not any(self.habits.labels[0 if self.unknown else 1 : len(self.known) + 1]):
+            raise ValueError(
+                f"habits.labels: none is left of them for {len(self.known)} known and {len(self.unknown)} unknown kinds"
+            )
         if self.view == "ground" and any(ground.back is None for ground in self.grounds.values()):
             raise ValueError("grounds: back is needed unless view is flat")
         return self
@@ -207,6 +211,8 @@ def load(name_or_path: str) -> Domain:
     tree = _tree(path)
     if "base" in tree:
         base = _tree(DOMAINS / f"{tree.pop('base')}.yaml")
+        if "base" in base:
+            raise DomainError(f"{path}: its base is a part of another itself; name {base['base']!r}")
         try:
             tree = subset(base, tree.pop("keep", {}), tree)
         except ValueError as problem:

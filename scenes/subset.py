@@ -20,6 +20,8 @@ def subset(base: Tree, keep: dict[str, list[str]], own: Tree) -> Tree:
     """
     if strange := sorted(own.keys() - {"habits"}):
         raise ValueError(f"unknown key {strange[0]}; a part of a domain has base, keep and habits")
+    if not isinstance(keep, dict) or not all(isinstance(names, list) for names in keep.values()):
+        raise ValueError("keep: it has lists of names, by table")
     if unknown := sorted(keep.keys() - set(TABLES)):
         raise ValueError(f"keep.{unknown[0]}: it has {', '.join(TABLES)}")
     kept = {table: _some(table, base[table], keep.get(table, list(base[table]))) for table in TABLES}

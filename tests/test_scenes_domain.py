@@ -144,6 +144,13 @@ def test_a_part_of_a_domain_speaks_of_nothing_that_it_has_not(tmp_path):
     [
         ("{base: nowhere}", "no domain 'nowhere' to be a part of"),
         ("{base: objects, keep: {kinds: [apple, lion]}}", "keep.kinds: the base has no 'lion'"),
+        ("{base: study}", "its base is a part of another itself; name 'objects'"),
+        ("{base: objects, keep: }", "keep: it has lists of names"),
+        ("{base: objects, keep: {kinds: apple}}", "keep: it has lists of names"),
+        (
+            "{base: objects, keep: {kinds: [apple, cup, banana]}, habits: {labels: [0, 0, 0, 0, 1]}}",
+            "none is left of them for 3 known",
+        ),
         ("{base: objects, view: flat}", "unknown key view; a part of a domain has base, keep and habits"),
         ("{base: objects, habits: {labels: [0, 0, 0, 0, 0]}}", "labels: at least one weight is above 0"),
         ("{base: objects, keep: {shapes: []}}", "keep.shapes: it has kinds, colours"),

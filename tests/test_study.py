@@ -207,7 +207,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_the_report_says_first_what_added_nothing_and_names_what_is_missing(study: Path) -> None:
-    markdown, page = write_report(study, QUICK)
+    markdown, page, *pictures = write_report(study, QUICK)
     text = markdown.read_text(encoding="utf-8")
     first = text.split("\n\n")[1]
     assert first.startswith("**Keeping families together in a batch added nothing that these runs show**")
@@ -215,7 +215,12 @@ def test_the_report_says_first_what_added_nothing_and_names_what_is_missing(stud
     assert "Claim *the power set beats CLIP* (powerset against clip): supported on edits" in first
     assert "placebo_seed0" in text
     assert "10.00%" in text  # true pairs among the negatives
-    assert page.read_text(encoding="utf-8").count("plotly-graph-div") == 2
+    assert page.read_text(encoding="utf-8").count("<svg") == 2
+    assert [one.name for one in pictures] == ["arms.svg", "validation.svg"]
+    assert all(f"({one.name})" in text for one in pictures)
+    before = [one.read_bytes() for one in pictures]
+    write_report(study, QUICK)
+    assert [one.read_bytes() for one in pictures] == before, "the same runs, the same pictures"
 
 
 def test_a_baseline_below_clip_is_flagged_and_another_device_is_named(study: Path) -> None:

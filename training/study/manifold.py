@@ -13,7 +13,7 @@ original. What is measured:
   the reference's own balls that hold an image of the set. More images never cover less. References are scenes of no set: biased
   as those learned from, and uniform as those asked about.
 - local intrinsic dimension by maximum likelihood (Levina and Bickel 2004, equation 8), with its inverse averaged as MacKay and
-  Ghahramani corrected it, from each original's k = 10 nearest neighbours in the set; what was made of itself is none of them.
+  Ghahramani corrected it, from each original's k = 10 nearest of what is added, without what was made of itself.
 - additivity: of a family's four images over two components, the share of the variance of their embeddings that is left when
   each removal moves the embedding by one vector, whatever else was removed. Unrelated points leave a third.
 """
@@ -94,16 +94,15 @@ def covered(reference: Points, points: Points, k: int = COVER) -> NDArray[np.boo
     return np.asarray(distances(reference, points).min(axis=1) <= radii(reference, k))
 
 
-def inverse_dimension(points: Points, more: Points, k: int = AROUND) -> NDArray[np.float64]:
-    """The inverse of the local dimension at each of N points, from its k nearest of the others and of ``more`` [0 or N, D].
+def inverse_dimension(points: Points, around: Points, k: int = AROUND) -> NDArray[np.float64]:
+    """The inverse of the local dimension at each of N points, from its k nearest of N others.
 
-    The i-th of ``more`` was made of the i-th point and is left out there: how near it is says how much was changed, and nothing
-    of a dimension.
+    The i-th of ``around`` is the i-th point, or was made of it, and is left out there: how near it is says how much was changed,
+    and nothing of a dimension. One of a family alone, too, as two that are nearly the same are no two neighbours.
     """
-    found = [distances(points, points), distances(points, more)]
-    for one in found:
-        np.fill_diagonal(one, np.inf)
-    near = np.sort(np.concatenate(found, axis=1), axis=1)
+    found = distances(points, around)
+    np.fill_diagonal(found, np.inf)
+    near = np.sort(found, axis=1)
     inverse = np.empty(len(near))
     for place, row in enumerate(near):
         ball = row[row > 1e-6][:k]  # a scene that is there twice is at no distance
@@ -201,7 +200,7 @@ def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) 
             uniform_precision=_mean(inside(more if len(more) else originals, uniform)),
             uniform_recall=_mean(inside(uniform, points)),
             uniform_coverage=_mean(covered(uniform, points)),
-            dimension=_mean(inverse_dimension(originals, more), inverse=True),
+            dimension=_mean(inverse_dimension(originals, more if len(more) else originals), inverse=True),
             residual=_mean(left[name]) if name in left and len(squares) else None,
         )
         say(f"{name}: {sets[name].model_dump()}")

@@ -12,12 +12,14 @@ from training.study.queue import records_of
 from training.study.regime import Regime
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+Section = tuple[str, list[str | Table]]  # a title, with paragraphs and tables
+Pictures = dict[str, tuple[str, str]]  # by the title of a section: a name, and the SVG
 NAME, MANIFOLD = "report", "manifold.json"
 COSTS = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
 
 
 def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[Path]:
-    """Write ``report.md`` and ``report.html`` beside the runs; none if there is no run."""
+    """Write ``report.md`` with its pictures, and ``report.html``, beside the runs; none if there is no run."""
     if not records_of(folder, regime).is_dir():
         return []
     found = Findings(folder, regime, extended=extended)
@@ -25,13 +27,18 @@ def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[P
         return []
     best = Findings(folder, regime, which="best", extended=extended)
     parts = sections(found, best) + manifold_section(folder / MANIFOLD)
-    markdown, page = folder / f"{NAME}.md", folder / f"{NAME}.html"
-    markdown.write_text("\n".join(_markdown(part) for part in parts), encoding="utf-8")
-    page.write_text(_html(parts, found), encoding="utf-8")
-    return [markdown, page]
+    drawn = {
+        "All arms, last step": ("arms", figures.arms(found)),
+        "What each run cost": ("validation", figures.validation(found)),
+    }
+    files = [folder / f"{NAME}.md", folder / f"{NAME}.html", *(folder / f"{name}.svg" for name, _ in drawn.values())]
+    texts = [_document(parts, drawn), _html(parts, drawn), *(picture for _, picture in drawn.values())]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text, encoding="utf-8")
+    return files
 
 
-def sections(found: Findings, best: Findings) -> list[tuple[str, list[str | Table]]]:
+def sections(found: Findings, best: Findings) -> list[Section]:
     """Titles, with paragraphs and tables."""
     return [
         ("Does the power set make CLIP understand composition?", [conclusion(found), state(found), *_flags(found)]),
@@ -65,7 +72,7 @@ TOUCHED_NOTE = (
 )
 
 
-def manifold_section(file: Path) -> list[tuple[str, list[str | Table]]]:
+def manifold_section(file: Path) -> list[Section]:
     """What ``training.study.manifold`` measured, if it has run."""
     if not file.is_file():
         return []
@@ -85,7 +92,7 @@ def manifold_section(file: Path) -> list[tuple[str, list[str | Table]]]:
     said = (
         f"In the image space of {made.model}: {made.originals} originals, and one more image for each. Precision, recall and"
         " coverage (percent) by nearest neighbours against other scenes, drawn as those learned from, and uniformly; local"
-        " dimension around each original; and the share of variance (percent) over two components of"
+        " dimension among what is added around each original; and the share of variance (percent) over two components of"
         f" {made.squares} families that two added removals do not explain; unrelated images would leave 33.3. Precision is of"
         " what is added, recall and coverage of all; the first set has half the images of the others and covers less for"
         " that alone. Intervals over families or reference scenes, the manifolds being fixed."
@@ -211,7 +218,7 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def _markdown(part: tuple[str, list[str | Table]]) -> str:
+def _markdown(part: Section) -> str:
     title, blocks = part
     lines = [f"## {title}", ""]
     for block in blocks:
@@ -224,17 +231,28 @@ def _markdown(part: tuple[str, list[str | Table]]) -> str:
     return "\n".join(lines)
 
 
-def _html(parts: list[tuple[str, list[str | Table]]], found: Findings) -> str:
+def _document(parts: Sequence[Section], drawn: Pictures) -> str:
+    """Markdown, with the pictures as files beside it."""
+    lines = []
+    for part in parts:
+        lines.append(_markdown(part))
+        if part[0] in drawn:
+            name, _ = drawn[part[0]]
+            lines.append(f"![{part[0]}]({name}.svg)\n")
+    return "\n".join(lines)
+
+
+def _html(parts: Sequence[Section], drawn: Pictures) -> str:
+    """One page, with the pictures in it."""
     from markdown_it import MarkdownIt
 
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    drawn = {"All arms, last step": figures.arms(found), "What each run cost": figures.validation(found)}
-    body, scripted = [], False
+    body = []
     for part in parts:
         body.append(reader.render(_markdown(part)))
         if part[0] in drawn:
-            body.append(drawn[part[0]].to_html(full_html=False, include_plotlyjs=not scripted))
-            scripted = True
+            _, picture = drawn[part[0]]
+            body.append(picture[picture.index("<svg") :])
     return PAGE.format(body="\n".join(body))
 
 
@@ -244,6 +262,6 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem aut
 table {{ border-collapse: collapse; display: block; overflow-x: auto; font-size: 13px; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
 th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) {{ text-align: left; }}
-th {{ border-bottom: 2px solid #888; }} h2 {{ margin-top: 2.2rem; }}
+svg {{ max-width: 100%; height: auto; }} th {{ border-bottom: 2px solid #888; }} h2 {{ margin-top: 2.2rem; }}
 </style></head><body>{body}</body></html>
 """
