@@ -21,7 +21,7 @@ from training.study.questions import Numbers, packed, unpacked
 from training.study.queue import NotTunedError, pending, records_of, setting_of
 from training.study.record import Record, RecordError, Weights, read, write
 from training.study.regime import FULL, QUICK, Setting, run_options, settled, trial_setting
-from training.study.report import write_report
+from training.study.report import conclusion, write_report
 
 
 def test_every_arm_is_a_method_with_options_it_takes() -> None:
@@ -221,6 +221,14 @@ def test_the_report_says_first_what_added_nothing_and_names_what_is_missing(stud
     before = [one.read_bytes() for one in pictures]
     write_report(study, QUICK)
     assert [one.read_bytes() for one in pictures] == before, "the same runs, the same pictures"
+
+
+def test_one_seed_decides_nothing(study: Path) -> None:
+    for file in records_of(study, QUICK).glob("*_seed[12].json"):
+        file.unlink()
+    found = Findings(study, QUICK)
+    assert {one.verdict for one in found.primary} == {"open"}
+    assert conclusion(found).startswith("**There are contrasts of one seed")
 
 
 def test_a_baseline_below_clip_is_flagged_and_another_device_is_named(study: Path) -> None:

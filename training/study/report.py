@@ -105,6 +105,8 @@ def conclusion(found: Findings) -> str:
     if not found.primary:
         return "No primary contrast can be computed yet."
     said = []
+    if min(one.found.seeds for one in found.primary) == 1:
+        said.append("**There are contrasts of one seed, and one seed decides nothing**: they are open, whatever their interval.")
     families = [one for one in found.primary if one.other == "shuffled"]
     if families and not any(one.verdict == "supported" for one in families):
         said.append("**Keeping families together in a batch added nothing that these runs show** over the same duals shuffled.")
