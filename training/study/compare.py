@@ -19,6 +19,7 @@ from training.study.record import Record
 
 DRAWS = 4000
 Columns = dict[str, NDArray[np.float32]]
+Memo = dict[tuple[int, str], tuple[float, NDArray[np.float64]]]  # by a run's columns, as an object, and one's name
 Which = str  # "final" or "best"
 
 
@@ -71,12 +72,21 @@ def draws(scenes: Scenes, number: int = DRAWS, seed: int = 0) -> NDArray[np.floa
 
 
 def drawn_values(
-    runs: Sequence[Columns], points: Sequence[EndPoint], scenes: Scenes, weights: NDArray[np.float32]
+    runs: Sequence[Columns],
+    points: Sequence[EndPoint],
+    scenes: Scenes,
+    weights: NDArray[np.float32],
+    memo: Memo | None = None,
 ) -> tuple[NDArray, NDArray]:
-    """The mean of some end points for each run: as it is, float64 [runs], and in each draw of scenes, [runs, draws]."""
-    plain, drawn = [], []
+    """The mean of some end points for each run: as it is, float64 [runs], and in each draw of scenes, [runs, draws].
+
+    ``memo`` keeps what was computed of runs that stay in memory.
+    """
+    plain, drawn, memo = [], [], {} if memo is None else memo
     for columns in runs:
-        found = [[_column(columns[name], name, scenes, weights) for name in point.columns] for point in points]
+        for name in {name for point in points for name in point.columns if (id(columns), name) not in memo}:
+            memo[id(columns), name] = _column(columns[name], name, scenes, weights)
+        found = [[memo[id(columns), name] for name in point.columns] for point in points]
         plain.append(np.mean([np.mean([value for value, _ in one]) for one in found]))
         drawn.append(np.mean([np.mean([values for _, values in one], axis=0) for one in found], axis=0))
     return np.array(plain), np.array(drawn)
@@ -120,13 +130,14 @@ def contrast(
     points: Sequence[EndPoint],
     scenes: Scenes,
     weights: NDArray[np.float32],
+    memo: Memo | None = None,
 ) -> Estimate | None:
     """The first arm less the second, over the seeds that both have; None: there is none."""
     ours, theirs = paired(one, other)
     if not ours:
         return None
-    plain, drawn = drawn_values(ours, points, scenes, weights)
-    plain_other, drawn_other = drawn_values(theirs, points, scenes, weights)
+    plain, drawn = drawn_values(ours, points, scenes, weights, memo)
+    plain_other, drawn_other = drawn_values(theirs, points, scenes, weights, memo)
     return estimate(plain - plain_other, drawn - drawn_other)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from training.study.arms import ARMS, BY_NAME, COMBINATIONS, SCRATCH, TEXT_NEGATIVE, Arm, Unit, units
-from training.study.compare import Columns, Estimate, Scenes, columns_of, contrast, drawn_values, draws, estimate, holm
+from training.study.compare import Columns, Estimate, Memo, Scenes, columns_of, contrast, drawn_values, draws, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
 from training.study.queue import NUMBERS, pending, records_of
@@ -76,6 +76,11 @@ class Findings:
         return draws(self.scenes)
 
     @cached_property
+    def memo(self) -> Memo:
+        """What the draws make of each run's columns, computed once."""
+        return {}
+
+    @cached_property
     def runs(self) -> dict[str, dict[int, Columns]]:
         """Verdicts by arm and seed, in the order of the arms."""
         found: dict[str, dict[int, Columns]] = {arm.name: {} for arm in ARMS}
@@ -100,11 +105,11 @@ class Findings:
 
     def value(self, arm: str, points: Sequence[EndPoint]) -> Estimate:
         """An arm's value at the mean of some end points."""
-        return estimate(*drawn_values(list(self.runs[arm].values()), points, self.scenes, self.weights))
+        return estimate(*drawn_values(list(self.runs[arm].values()), points, self.scenes, self.weights, self.memo))
 
     def difference(self, one: str, other: str, points: Sequence[EndPoint]) -> Estimate | None:
         """One arm less another; None where they have no seed in common."""
-        return contrast(self.runs.get(one, {}), self.runs.get(other, {}), points, self.scenes, self.weights)
+        return contrast(self.runs.get(one, {}), self.runs.get(other, {}), points, self.scenes, self.weights, self.memo)
 
     def chosen(self, names: Sequence[str]) -> str | None:
         """Of some arms the one with the best validation, over its seeds; None: none has run."""
