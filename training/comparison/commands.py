@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import err, out
+from jobs.console import err
+from training.commands import say
 
 Many = Annotated[
     list[str] | None, typer.Option("--method", help="clip, negclip, ...; may be given again; none: all of the study")
@@ -36,9 +37,6 @@ def compare(
     from training.comparison.plan import METHODS, ComparisonError, Plan, Suite
     from training.comparison.run import compare as do_all
     from training.options import OptionsError
-
-    def say(line: str) -> None:
-        out.print(line, highlight=False, markup=False)
 
     common = {"snapshot": snapshot, "model": model, "checkpoint": checkpoint}
     try:
