@@ -323,7 +323,9 @@ def test_the_score_and_its_sheet(pipeline: Path, gan: Path) -> None:
     methods = {name: methods[name] for name in ("mean fill", "opencv ns", "diffusion", "gan")}
     rows, shown = score_inpainting.score(some, fit, methods)
     edited = {line.group: line for line in rows if line.what == "PSNR, edited pixels"}
-    assert {*methods, "diffusion, no reuse", "gan, no reuse"} == set(edited)
+    coarse = ["truth blurred, 2 px", "truth blurred, 1 px"]
+    assert {*methods, "diffusion, no reuse", "gan, no reuse", "truth through 64 px", *coarse} == set(edited)
+    assert edited["mean fill"].value < edited[coarse[0]].value < edited[coarse[1]].value < edited["truth through 64 px"].value
     assert all(isinstance(line, Score) and line.low <= line.value <= line.high for line in edited.values())
     assert edited["mean fill"].n == sum(len(case.truths) for case in some)
     assert {"inpaint", "shadow", "leak"} == {line.stage for line in rows}

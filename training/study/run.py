@@ -24,6 +24,8 @@ from training.study.record import Record, Weights
 from training.study.regime import START, Regime, Setting, run_options
 from training.track import read_metrics
 
+WEIGHTS = "weights"
+
 
 @dataclass(frozen=True)
 class Validator:
@@ -52,7 +54,7 @@ class Bench:
 
     regime: Regime
     made: Made
-    work: Path
+    work: Path  # of runs under way; the last weights of those that are done stay in ``weights``, for what asks more of them
 
     @cached_property
     def start(self) -> OpenClip:
@@ -92,6 +94,11 @@ class Bench:
             step = record["best"]["step"]
             best = final if step == final.step else Weights(step=step, verdicts=self._asked(self._trained(output / "best")))
         found = self._record(unit, options | {"snapshot": snapshot.id}, setting, began, final, best, record["budget"], rows)
+        if unit.trial is None:
+            kept = self.work / WEIGHTS / unit.name
+            shutil.rmtree(kept, ignore_errors=True)
+            kept.parent.mkdir(exist_ok=True)
+            (output / "final").rename(kept)
         shutil.rmtree(output)
         return found
 
