@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.study.manifold import Manifold, Sampled, Value, covered, inside, inverse_dimension, radii, residuals
-from training.study.report import manifold_section
+from training.study.manifold import Manifold, Sampled, covered, inside, inverse_dimension, radii, residuals, section
+from training.study.values import Value
 
 RNG = np.random.default_rng(3)
 
@@ -75,9 +75,9 @@ def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
         residual=None,
     )
     made = Manifold(model="some-model", snapshot="s", originals=10, squares=3, sets={"duals": one})
-    assert manifold_section(tmp_path / "none.json") == []
+    assert section(tmp_path / "none.json") == []
     (tmp_path / "m.json").write_text(made.model_dump_json())
-    ((_, (said, (head, rows))),) = manifold_section(tmp_path / "m.json")
+    ((_, (said, (head, rows))),) = section(tmp_path / "m.json")
     assert "some-model: 10 originals" in said
     assert dict(zip(head, rows[0], strict=True)) == {
         "set": "duals", "images": "20", "precision": "50.0 [40.0, 60.0]", "recall": "50.0 [40.0, 60.0]",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.study import figures
+from training.study import artefacts, figures, manifold
 from training.study.arms import ARMS, BY_NAME
 from training.study.compare import Estimate
 from training.study.endpoints import ENDPOINTS
@@ -14,7 +14,7 @@ from training.study.regime import Regime
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 Section = tuple[str, list[str | Table]]  # a title, with paragraphs and tables
 Pictures = dict[str, tuple[str, str]]  # by the title of a section: a name, and the SVG
-NAME, MANIFOLD = "report", "manifold.json"
+NAME, MANIFOLD, ARTEFACTS = "report", "manifold.json", "artefacts.json"
 COSTS = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
 
 
@@ -26,7 +26,7 @@ def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[P
     if not found.runs:
         return []
     best = Findings(folder, regime, which="best", extended=extended)
-    parts = sections(found, best) + manifold_section(folder / MANIFOLD)
+    parts = sections(found, best) + manifold.section(folder / MANIFOLD) + artefacts.section(folder / ARTEFACTS)
     drawn = {
         "All arms, last step": ("arms", figures.arms(found)),
         "What each run cost": ("validation", figures.validation(found)),
@@ -70,34 +70,6 @@ COLUMNS = (
 TOUCHED_NOTE = (
     "They ask whether something that was removed is there: in-distribution for every arm with duals. They are in no mean."
 )
-
-
-def manifold_section(file: Path) -> list[Section]:
-    """What ``training.study.manifold`` measured, if it has run."""
-    if not file.is_file():
-        return []
-    from training.study.manifold import Manifold, Value
-
-    made = Manifold.model_validate_json(file.read_text(encoding="utf-8"))
-
-    def cell(one: Value | None, scale: float = 100.0) -> str:
-        return "" if one is None else f"{scale * one.value:.1f} [{scale * one.low:.1f}, {scale * one.high:.1f}]"
-
-    rows = []
-    for name, one in made.sets.items():
-        shares = (one.precision, one.recall, one.coverage, one.uniform_precision, one.uniform_recall, one.uniform_coverage)
-        rows.append((name, str(one.size), *map(cell, shares), cell(one.dimension, 1.0), cell(one.residual)))
-    kinds = ("precision", "recall", "coverage")
-    head = ("set", "images", *kinds, *(f"uniform {kind}" for kind in kinds), "local dimension", "not additive")
-    said = (
-        f"In the image space of {made.model}: {made.originals} originals, and one more image for each. Precision, recall and"
-        " coverage (percent) by nearest neighbours against other scenes, drawn as those learned from, and uniformly; local"
-        " dimension among what is added around each original; and the share of variance (percent) over two components of"
-        f" {made.squares} families that two added removals do not explain; unrelated images would leave 33.3. Precision is of"
-        " what is added, recall and coverage of all; the first set has half the images of the others and covers less for"
-        " that alone. Intervals over families or reference scenes, the manifolds being fixed."
-    )
-    return [("Is the sampling around each original richer?", [said, (head, rows)])]
 
 
 def conclusion(found: Findings) -> str:

@@ -1,0 +1,295 @@
+"""Does a model see that something was inpainted? Edited scenes beside untouched ones of the same content.
+
+    python -m training.study.artefacts --weights runs/study/NAME/runs/weights --output study/artefacts.json
+
+Two kinds of pairs, on uniform scenes of their own: *placebo*, a scene, and the same with an empty place inpainted; *removal*, one
+label's removal really rendered, and the same inpainted. Filled by the inpainter that the study's data were made with, and by two
+that no method has seen. Masks are those of a perfect segmenter. What is measured of a model:
+
+- kept: the share of placebo pairs in which the captions fit the untouched scene better than the edited one, by mean cosine; ties
+  count as half. A model that does not see the edit is at 50%.
+- moved: how much a placebo changes these cosines, as a share of what really removing a thing changes those of captions with it.
+- probe: the share of pairs in which a linear model of the image features tells the edited one, fitted on other scenes' pairs of
+  the first inpainter alone: what it knows of the others it knows from that one.
+
+Intervals are over scenes; a model's seeds are averaged first.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from scenes import domain as domains
+from scenes import layout
+from scenes.captions import tell
+from scenes.inpainting_data import components
+from scenes.render import masks, render
+from scenes.scene import Scene
+from training.benchmarks.encode import OpenClip
+from training.study.arms import START as UNTRAINED
+from training.study.data import DOMAIN, PROFILE, SIZE
+from training.study.regime import START
+from training.study.values import Embed, Points, Value, load, mean, ratio
+from udfs.role import Failure, Row
+
+SEED = 961  # of uniform scenes, asked about by no question
+FOLDS = 5
+KNOWN = "diffusion"  # what the study's removals were painted by
+GAN = {"kind": "torchscript", "weights": "embedded:gan_inpainter_objects.pt", "size": 64}
+OTHERS: dict[str, dict[str, Any]] = {"gan": GAN, "opencv": {"kind": "opencv", "method": "ns"}}
+KINDS = ("placebo", "removal")
+
+
+class Seen(BaseModel):
+    """What one arm's models see, by inpainter; ``probe`` by kind of pair and inpainter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seeds: int
+    kept: dict[str, Value]
+    moved: dict[str, Value]
+    probe: dict[str, dict[str, Value]]
+
+
+class Artefacts(BaseModel):
+    """The file that the report reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenes: int
+    arms: dict[str, Seen]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A scene with both kinds of edits, as encoded images; the edits by inpainter.
+
+    ``captions`` are true of it; ``naming`` are those that name what is removed.
+    """
+
+    untouched: bytes
+    removed: bytes
+    placebo: dict[str, bytes]
+    removal: dict[str, bytes]
+    captions: tuple[str, ...]
+    naming: tuple[str, ...]
+
+
+def edited(count: int, say: Callable[[str], None]) -> list[Edited]:
+    """The first ``count`` scenes in which a named label can be removed and an empty place is found for its shape."""
+    from jobs.settings import load_settings
+    from udfs.inpaint import Inpainter
+    from udfs.weights import located
+
+    changes = {KNOWN: ()} | {name: [f"inpainter.{key}={value}" for key, value in one.items()] for name, one in OTHERS.items()}
+    every = {name: located(load_settings(PROFILE, change)) for name, change in changes.items()}
+    painters = {name: (settings, Inpainter(settings, "cpu")) for name, settings in every.items()}
+    found: list[Edited] = []
+    looked = 0
+    for looked in range(20 * count):
+        one = _edited(layout.sample(DOMAIN, "test", SEED, looked, SIZE), painters)
+        found += [one] if one is not None else []
+        if len(found) == count:
+            break
+    say(f"{len(found)} of {looked + 1} scenes have a thing to remove that a caption names, and an empty place of its shape")
+    return found
+
+
+def _edited(scene: Scene, painters: dict[str, tuple[Any, Any]]) -> Edited | None:
+    from udfs import images
+    from udfs.masks import to_rle
+    from udfs.placebo import Placebos
+
+    told = [one for one in tell(domains.load(scene.domain), scene) if one.monotone]
+    seen = components(scene)
+    label = next((name for name in seen if any(name in one.labels for one in told)), None)
+    if label is None:
+        return None
+    picture = render(scene)
+    # Shadows and reflections are no empty place either.
+    bare = render(scene, frozenset(scene.labels))
+    taken = (picture != bare).any(axis=2) | masks(scene).whole.any(axis=0)
+    codec = painters[KNOWN][0].codec
+    original = images.encode(picture, codec)
+    row: Row = {
+        "record_id": scene.key,
+        "image": original,
+        "components": [{"label": label, "masks": [to_rle(seen[label])], "boxes": []}],
+        "taken": [to_rle(taken)],
+    }
+    placebo: dict[str, bytes] = {}
+    removal: dict[str, bytes] = {}
+    for name, (settings, painter) in painters.items():
+        moved, gone = _done(Placebos(settings, "cpu", painter)([row])[0]), _done(painter([row])[0])
+        dual = _done(gone["duals"][1]) if gone else None
+        if moved is None or dual is None:
+            return None
+        placebo[name], removal[name] = moved["image"], dual["image"]
+    return Edited(
+        original,
+        images.encode(render(scene, frozenset({label})), codec),
+        placebo,
+        removal,
+        tuple(one.text for one in told),
+        tuple(one.text for one in told if label in one.labels),
+    )
+
+
+def _done(result: Row | Failure) -> Row | None:
+    """A result, or none where the scene has no place for it; any other failure is a mistake."""
+    failed = result.status if isinstance(result, Failure) else result.get("status", "ok")
+    if failed not in ("ok", "no_free_place", "mask_covers_image"):
+        raise RuntimeError(str(result))
+    return result if isinstance(result, dict) and failed == "ok" else None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one model sees in each of N scenes: float64 [N] each, by inpainter, and by kind of pair too."""
+
+    kept: dict[str, NDArray[np.float64]]
+    placebo_moves: dict[str, NDArray[np.float64]]
+    removal_moves: NDArray[np.float64]
+    probe: dict[str, dict[str, NDArray[np.float64]]]
+
+
+def look(some: Sequence[Edited], clip: OpenClip, embed: Embed) -> Looked:
+    """Embed all, and compare."""
+    import torch
+
+    texts = list(dict.fromkeys(text for one in some for text in one.captions))
+    with torch.inference_mode():
+        parts = [
+            torch.nn.functional.normalize(clip.encode_texts(texts[at : at + 256]), dim=-1) for at in range(0, len(texts), 256)
+        ]
+    place = {text: i for i, text in enumerate(texts)}
+    vectors = torch.cat(parts).cpu().numpy()
+    captions, naming = (
+        np.stack([vectors[[place[text] for text in kind]].mean(axis=0) for kind in kinds])
+        for kinds in ([one.captions for one in some], [one.naming for one in some])
+    )
+    untouched, removed = (embed([getattr(one, which) for one in some]) for which in ("untouched", "removed"))
+    kept, moves = {}, {}
+    pairs: dict[str, dict[str, Points]] = {kind: {} for kind in KINDS}
+    for name in (KNOWN, *OTHERS):
+        pairs["placebo"][name] = embed([one.placebo[name] for one in some]) - untouched
+        pairs["removal"][name] = embed([one.removal[name] for one in some]) - removed
+        change = (pairs["placebo"][name] * captions).sum(axis=1, dtype=np.float64)
+        kept[name] = (change < 0) + 0.5 * (change == 0)
+        moves[name] = np.abs(change)
+    return Looked(
+        kept,
+        moves,
+        np.abs(((removed - untouched) * naming).sum(axis=1, dtype=np.float64)),
+        {kind: probed(by_inpainter) for kind, by_inpainter in pairs.items()},
+    )
+
+
+def probed(pairs: dict[str, Points]) -> dict[str, NDArray[np.float64]]:
+    """Whether a linear model tells the edited one of each pair, 0, 0.5 or 1 [N], by inpainter.
+
+    Args:
+        pairs: the edited scene's features less the untouched one's [N, D], of the same N scenes for every inpainter. The model is
+            fitted on the first inpainter's, in ``FOLDS`` parts, and asked about the scenes that it was not fitted on.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import KFold
+
+    known = next(iter(pairs.values()))
+    told = {name: np.empty(len(known)) for name in pairs}
+    for train, held in KFold(FOLDS, shuffle=True, random_state=0).split(known):
+        scale = np.sqrt((known[train].astype(np.float64) ** 2).mean(axis=0)) + 1e-12
+        # A difference and its reverse say the same to a model without an intercept; the fit wants both labels.
+        rows = np.concatenate([known[train], -known[train]]) / scale
+        labels = np.repeat([1, 0], len(train))
+        weights = LogisticRegression(C=0.1, fit_intercept=False, solver="liblinear").fit(rows, labels).coef_[0]
+        for name, differences in pairs.items():
+            scores = differences[held] / scale @ weights
+            told[name][held] = (scores > 0) + 0.5 * (scores == 0)
+    return told
+
+
+def together(models: Sequence[Looked]) -> Seen:
+    """What an arm's models see, a scene's values averaged over them."""
+
+    def averaged(get: Callable[[Looked], NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.mean([get(one) for one in models], axis=0)
+
+    below = averaged(lambda one: one.removal_moves)
+    names = (KNOWN, *OTHERS)
+    return Seen(
+        seeds=len(models),
+        kept={name: mean(averaged(lambda one, n=name: one.kept[n])) for name in names},  # type: ignore[misc]
+        moved={name: ratio(averaged(lambda one, n=name: one.placebo_moves[n]), below) for name in names},  # type: ignore[misc]
+        probe={
+            kind: {name: mean(averaged(lambda one, k=kind, n=name: one.probe[k][n])) for name in names}  # type: ignore[misc]
+            for kind in KINDS
+        },
+    )
+
+
+def weights_of(folder: Path, arm: str) -> Iterator[Path]:
+    """The folders of an arm's last weights, in order of seeds."""
+    yield from sorted(folder.glob(f"{arm}_seed[0-9]*"), key=lambda one: int(one.name.rpartition("_seed")[2]))
+
+
+def section(file: Path) -> list[tuple[str, list[Any]]]:
+    """What the report shows of a file, if it is there."""
+    if not file.is_file():
+        return []
+    made = Artefacts.model_validate_json(file.read_text(encoding="utf-8"))
+    names = (KNOWN, *OTHERS)
+    head = (
+        *("arm", "seeds"),
+        *(f"kept, {name}" for name in names),
+        *(f"moved, {name}" for name in names),
+        *(f"probe, {kind}, {name}" for kind in KINDS for name in names),
+    )
+    rows = [
+        (
+            *(arm, str(one.seeds)),
+            *(values[name].cell() for values in (one.kept, one.moved, *(one.probe[kind] for kind in KINDS)) for name in names),
+        )
+        for arm, one in made.arms.items()
+    ]
+    said = (
+        f"Percent, over {made.scenes} uniform scenes, intervals over scenes. *Kept*: how often captions fit the untouched scene"
+        " better than the same with an empty place inpainted; a model that does not see the edit has 50. *Moved*: how much that"
+        " changes the cosines, as a share of what really removing a thing changes. *Probe*: how often a linear model of the image"
+        f" features tells the edited scene of two with the same content; it was fitted on fills of {KNOWN}, which the study's"
+        f" removals were painted by, and knows nothing of {' and '.join(OTHERS)}. *Placebo*: an empty place was inpainted;"
+        " *removal*: a thing, beside the same removal really rendered."
+    )
+    return [("Do the models see that something was inpainted?", [said, (head, rows)])]
+
+
+def main(
+    weights: Annotated[Path, typer.Option(help="the folder of the runs' last weights: runs/weights of a regime")],
+    arms: Annotated[str, typer.Option(help="which arms, divided by commas, beside the start")] = "clip,powerset",
+    scenes: Annotated[int, typer.Option(min=FOLDS * 4)] = 1000,
+    output: Annotated[Path, typer.Option(help="the file that the report reads")] = Path("study/artefacts.json"),
+) -> None:
+    """Measure, and write what the report shows."""
+    folders = {arm: list(weights_of(weights, arm)) for arm in arms.split(",")}
+    if missing := [arm for arm, found in folders.items() if not found]:
+        raise typer.BadParameter(f"{weights} has no weights of {', '.join(missing)}")
+    some = edited(scenes, typer.echo)
+    seen = {UNTRAINED.name: together([look(some, *load(START["model"], START["checkpoint"]))])}
+    for arm, found in folders.items():
+        seen[arm] = together([look(some, *load(str(one), "")) for one in found])
+        typer.echo(f"{arm}: {seen[arm].model_dump()}")
+    made = Artefacts(scenes=len(some), arms=seen)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(made.model_dump(), indent=1) + "\n", encoding="utf-8")
+    typer.echo(f"written: {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
