@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from training.options import Options, OptionsError
+from training.padding import cut_padding
 from udfs.embed_clip import check_activation, register
 from udfs.weights import locate, version_of
 
@@ -85,6 +86,7 @@ def build(options: Options, world: int = 1) -> Model:
     _freeze(network, options)
     if options.lora_rank:
         _add_lora(network, options)
+    cut_padding(network)
     version = version_of(options.model, *([options.checkpoint] if options.checkpoint else [f"seed {options.seed}"]))
     return Model(network, log_scale, tokenize, config, keys, version)
 

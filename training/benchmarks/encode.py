@@ -56,10 +56,12 @@ class OpenClip:
             FileNotFoundError: no such file.
         """
         from jobs.settings import Embedder
+        from training.padding import cut_padding
         from udfs.embed_clip import ClipModel
         from udfs.weights import locate
 
         clip = ClipModel(Embedder(model=locate(model), checkpoint=locate(checkpoint)), device)
+        cut_padding(clip.model)
         return cls(clip.model, clip.preprocess, clip.tokenize, device, clip.name, clip.version)
 
     def prepare(self, rgb: images.Rgb) -> Tensor:
