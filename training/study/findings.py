@@ -154,7 +154,7 @@ class Findings:
             binding = self.difference(name, "clip", ENDPOINTS[:1])
             if binding and binding.high < 0:
                 found.append(f"{name} falls below plain CLIP on edits, its own target: it is not beaten, it failed here")
-        devices = sorted({record.device for record in self.records.values()})
+        devices = sorted({record.device for record in self.records.values() if record.trial is None})  # tuning is no contrast
         if len(devices) > 1:
             found.append(f"runs of several devices: {', '.join(devices)}; contrasts between them are not to be trusted")
         starts = {record.start for record in self.records.values()}
