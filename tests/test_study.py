@@ -14,9 +14,9 @@ from training.options import make_options
 from training.snapshot import read_manifest
 from training.study import derived
 from training.study.arms import ARMS, BY_NAME, METHODS, Unit, units
-from training.study.compare import Scenes, contrast, drawn_values, draws, estimate, holm
+from training.study.compare import Draws, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint
-from training.study.findings import Findings, against
+from training.study.findings import Findings, Study, against
 from training.study.questions import Numbers, packed, unpacked
 from training.study.queue import NotTunedError, pending, records_of, setting_of
 from training.study.record import Record, RecordError, Weights, read, write
@@ -131,7 +131,7 @@ def test_holm_by_hand() -> None:
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
 
 
-SCENES = Scenes.of({"count": np.arange(400, dtype=np.int32), "single": np.repeat(np.arange(200), 2).astype(np.int32)})
+SCENES = {"count": np.arange(400, dtype=np.int32), "single": np.repeat(np.arange(200), 2).astype(np.int32)}
 COUNT = EndPoint("count", "", ("count/accuracy",))
 
 
@@ -141,20 +141,20 @@ def answers(share: float, seed: int) -> dict[str, np.ndarray]:
 
 
 def test_a_real_difference_is_found_and_none_is_made_up() -> None:
-    weights = draws(SCENES, 500)
+    drawn = Draws.of(SCENES, ["count"], 500)
     better, worse, again = ({seed: answers(share, 10 * k + seed) for seed in range(3)} for k, share in enumerate((0.8, 0.6, 0.6)))
-    found = contrast(better, worse, [COUNT], SCENES, weights)
+    found = contrast(better, worse, [COUNT], drawn)
     assert found is not None
     assert found.low > 0
     assert found.value == pytest.approx(20, abs=5)
-    none = contrast(worse, again, [COUNT], SCENES, weights)
+    none = contrast(worse, again, [COUNT], drawn)
     assert none is not None
     assert none.low < 0 < none.high
-    assert contrast(better, {7: answers(0.5, 0)}, [COUNT], SCENES, weights) is None  # no seed in common
+    assert contrast(better, {7: answers(0.5, 0)}, [COUNT], drawn) is None  # no seed in common
 
 
 def test_the_interval_of_one_run_is_that_of_its_questions() -> None:
-    plain, drawn = drawn_values([answers(0.6, 1)], [COUNT], SCENES, draws(SCENES, 2000))
+    plain, drawn = drawn_values([answers(0.6, 1)], [COUNT], Draws.of(SCENES, ["count"], 2000))
     found = estimate(plain, drawn)
     assert found.value == pytest.approx(100 * answers(0.6, 1)["count/accuracy"].mean())
     half = 1.96 * 100 * (0.6 * 0.4 / 400) ** 0.5
@@ -226,7 +226,7 @@ def test_the_report_says_first_what_added_nothing_and_names_what_is_missing(stud
 def test_one_seed_decides_nothing(study: Path) -> None:
     for file in records_of(study, QUICK).glob("*_seed[12].json"):
         file.unlink()
-    found = Findings(study, QUICK)
+    found = Findings(Study(study, QUICK))
     assert {one.verdict for one in found.primary} == {"open"}
     assert conclusion(found).startswith("**There are contrasts of one seed")
 
@@ -236,7 +236,7 @@ def test_a_baseline_below_clip_is_flagged_and_another_device_is_named(study: Pat
         write(record("negclip", 0.1, seed=seed), records_of(study, QUICK) / f"negclip_seed{seed}.json")
     other = record("clip").model_copy(update={"device": "another"})
     write(other, records_of(study, QUICK) / "clip_seed0.json")
-    flags = " ".join(Findings(study, QUICK).flags)
+    flags = " ".join(Findings(Study(study, QUICK)).flags)
     assert "negclip falls below plain CLIP on edits" in flags
     assert "several devices" in flags
 

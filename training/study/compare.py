@@ -6,8 +6,9 @@ scenes' is a bootstrap's (the same draws for both arms); their sum has Satterthw
 t's. A bootstrap of five seeds would find an effect where there is none far more often than once in twenty.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ from training.study.record import Record
 
 DRAWS = 4000
 Columns = dict[str, NDArray[np.float32]]
-Memo = dict[tuple[int, str], tuple[float, NDArray[np.float64]]]  # by a run's columns, as an object, and one's name
+# By a run's columns, as an object that is kept so that no other takes its place, and one's name.
+Memo = dict[tuple[int, str], tuple[Columns, float, NDArray[np.float64]]]
 Which = str  # "final" or "best"
 
 
@@ -34,19 +36,47 @@ class Estimate:
     seeds: int
 
 
-@dataclass(frozen=True)
-class Scenes:
-    """Which scene each question of a group is of, as places among all ``count`` scenes."""
+class Group(NamedTuple):
+    """A group's questions as the draws see them: each one's scene among the group's, [questions], how often each of these is in
+    each draw, float32 [draws, scenes], and so how many questions are, float32 [draws].
+    """
 
-    places: dict[str, NDArray[np.int64]]
-    count: int
+    places: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    numbers: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A bootstrap's draws of scenes, the same for everything that is compared; ``memo`` keeps what was computed of runs."""
+
+    groups: dict[str, Group]
+    memo: Memo = field(default_factory=dict)
 
     @classmethod
-    def of(cls, numbers: Mapping[str, NDArray[np.int32]]) -> "Scenes":
-        """From the numbers that ``questions`` wrote."""
-        every, inverse = np.unique(np.concatenate(list(numbers.values())), return_inverse=True)
-        ends = np.cumsum([len(one) for one in numbers.values()])[:-1]
-        return cls(dict(zip(numbers, np.split(inverse, ends), strict=True)), len(every))
+    def of(cls, scenes: Mapping[str, NDArray[np.int32]], wanted: Iterable[str], number: int = DRAWS, seed: int = 0) -> "Draws":
+        """From each question's scene, as ``questions`` wrote it, for the groups that are ``wanted`` and there."""
+        every, inverse = np.unique(np.concatenate(list(scenes.values())), return_inverse=True)
+        ends = np.cumsum([len(one) for one in scenes.values()])[:-1]
+        weights = np.concatenate([part.astype(np.float32) for part in drawn_weights(len(every), number, seed)])
+        groups = {}
+        for name, places in zip(scenes, np.split(inverse, ends), strict=True):
+            if name in set(wanted):
+                own, among = np.unique(places, return_inverse=True)
+                part = weights[:, own]
+                groups[name] = Group(among, part, np.matmul(part, np.bincount(among).astype(np.float32)))
+        return cls(groups)
+
+    def values(self, columns: Columns, name: str) -> tuple[float, NDArray[np.float64]]:
+        """A column's mean, as it is, and in each draw [draws]."""
+        if (id(columns), name) not in self.memo:
+            group, column = self.groups[group_of(name)], columns[name]
+            # Sums of verdicts are whole or half numbers: single precision holds them.
+            sums = group.weights @ np.bincount(group.places, column).astype(np.float32)
+            drawn = sums / np.maximum(group.numbers, 1e-9)
+            self.memo[id(columns), name] = columns, float(column.mean(dtype=np.float64)), drawn
+        _, value, drawn = self.memo[id(columns), name]
+        return value, drawn
 
 
 def columns_of(record: Record, which: Which) -> Columns:
@@ -61,42 +91,14 @@ def columns_of(record: Record, which: Which) -> Columns:
     return {name: unpacked(text) for name, text in weights.verdicts.items()}
 
 
-def by_scene(column: NDArray[np.float32], places: NDArray[np.int64], count: int) -> tuple[NDArray, NDArray]:
-    """Sums and numbers of a column's verdicts of each scene: float64 [scenes] each."""
-    return np.bincount(places, column, count), np.bincount(places, minlength=count).astype(np.float64)
-
-
-def draws(scenes: Scenes, number: int = DRAWS, seed: int = 0) -> NDArray[np.float32]:
-    """How often each scene is in each draw: float32 [draws, scenes]."""
-    return np.concatenate([part.astype(np.float32) for part in drawn_weights(scenes.count, number, seed)])
-
-
-def drawn_values(
-    runs: Sequence[Columns],
-    points: Sequence[EndPoint],
-    scenes: Scenes,
-    weights: NDArray[np.float32],
-    memo: Memo | None = None,
-) -> tuple[NDArray, NDArray]:
-    """The mean of some end points for each run: as it is, float64 [runs], and in each draw of scenes, [runs, draws].
-
-    ``memo`` keeps what was computed of runs that stay in memory.
-    """
-    plain, drawn, memo = [], [], {} if memo is None else memo
+def drawn_values(runs: Sequence[Columns], points: Sequence[EndPoint], draws: Draws) -> tuple[NDArray, NDArray]:
+    """The mean of some end points for each run: as it is, float64 [runs], and in each draw of scenes, [runs, draws]."""
+    plain, drawn = [], []
     for columns in runs:
-        for name in {name for point in points for name in point.columns if (id(columns), name) not in memo}:
-            memo[id(columns), name] = _column(columns[name], name, scenes, weights)
-        found = [[memo[id(columns), name] for name in point.columns] for point in points]
+        found = [[draws.values(columns, name) for name in point.columns] for point in points]
         plain.append(np.mean([np.mean([value for value, _ in one]) for one in found]))
         drawn.append(np.mean([np.mean([values for _, values in one], axis=0) for one in found], axis=0))
     return np.array(plain), np.array(drawn)
-
-
-def _column(
-    column: NDArray[np.float32], name: str, scenes: Scenes, weights: NDArray[np.float32]
-) -> tuple[float, NDArray[np.float64]]:
-    sums, numbers = by_scene(column, scenes.places[group_of(name)], scenes.count)
-    return float(sums.sum() / numbers.sum()), (weights @ sums) / np.maximum(weights @ numbers, 1e-9)
 
 
 def estimate(plain: NDArray, drawn: NDArray) -> Estimate:
@@ -125,19 +127,14 @@ def paired(one: Mapping[int, Columns], other: Mapping[int, Columns]) -> tuple[li
 
 
 def contrast(
-    one: Mapping[int, Columns],
-    other: Mapping[int, Columns],
-    points: Sequence[EndPoint],
-    scenes: Scenes,
-    weights: NDArray[np.float32],
-    memo: Memo | None = None,
+    one: Mapping[int, Columns], other: Mapping[int, Columns], points: Sequence[EndPoint], draws: Draws
 ) -> Estimate | None:
     """The first arm less the second, over the seeds that both have; None: there is none."""
     ours, theirs = paired(one, other)
     if not ours:
         return None
-    plain, drawn = drawn_values(ours, points, scenes, weights, memo)
-    plain_other, drawn_other = drawn_values(theirs, points, scenes, weights, memo)
+    plain, drawn = drawn_values(ours, points, draws)
+    plain_other, drawn_other = drawn_values(theirs, points, draws)
     return estimate(plain - plain_other, drawn - drawn_other)
 
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from numpy.typing import NDArray
-
 from training.study.arms import ARMS, BY_NAME, COMBINATIONS, SCRATCH, TEXT_NEGATIVE, Arm, Unit, units
-from training.study.compare import Columns, Estimate, Memo, Scenes, columns_of, contrast, drawn_values, draws, estimate, holm
+from training.study.compare import Columns, Draws, Estimate, columns_of, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
 from training.study.queue import NUMBERS, pending, records_of
@@ -47,13 +45,11 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Of the records in a folder, of one regime and one set of weights (``final`` or ``best``)."""
+class Study:
+    """What a folder holds of a regime."""
 
     folder: Path
     regime: Regime
-    which: str = "final"
-    extended: bool = False
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -66,19 +62,33 @@ class Findings:
         return read_numbers(records_of(self.folder, self.regime) / NUMBERS)
 
     @cached_property
-    def scenes(self) -> Scenes:
-        """What the bootstrap draws."""
-        return Scenes.of(self.numbers.scenes)
+    def draws(self) -> Draws:
+        """The bootstrap's, one set for everything."""
+        return Draws.of(self.numbers.scenes, {group_of(name) for point in ENDPOINTS for name in point.columns})
 
-    @cached_property
-    def weights(self) -> NDArray:
-        """The bootstrap's draws of scenes, one set for everything."""
-        return draws(self.scenes)
 
-    @cached_property
-    def memo(self) -> Memo:
-        """What the draws make of each run's columns, computed once."""
-        return {}
+@dataclass(frozen=True)
+class Findings:
+    """Of a study's records, for one set of weights (``final`` or ``best``)."""
+
+    study: Study
+    which: str = "final"
+    extended: bool = False
+
+    @property
+    def regime(self) -> Regime:
+        """The study's."""
+        return self.study.regime
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """All records of the regime."""
+        return self.study.records
+
+    @property
+    def numbers(self) -> Numbers:
+        """What is known of the questions."""
+        return self.study.numbers
 
     @cached_property
     def runs(self) -> dict[str, dict[int, Columns]]:
@@ -96,7 +106,7 @@ class Findings:
     @property
     def missing(self) -> list[Unit]:
         """Runs of the main regime that have no record."""
-        return pending(self.regime, self.folder, self.extended)
+        return pending(self.regime, self.study.folder, self.extended)
 
     @property
     def planned(self) -> int:
@@ -105,11 +115,11 @@ class Findings:
 
     def value(self, arm: str, points: Sequence[EndPoint]) -> Estimate:
         """An arm's value at the mean of some end points."""
-        return estimate(*drawn_values(list(self.runs[arm].values()), points, self.scenes, self.weights, self.memo))
+        return estimate(*drawn_values(list(self.runs[arm].values()), points, self.study.draws))
 
     def difference(self, one: str, other: str, points: Sequence[EndPoint]) -> Estimate | None:
         """One arm less another; None where they have no seed in common."""
-        return contrast(self.runs.get(one, {}), self.runs.get(other, {}), points, self.scenes, self.weights, self.memo)
+        return contrast(self.runs.get(one, {}), self.runs.get(other, {}), points, self.study.draws)
 
     def chosen(self, names: Sequence[str]) -> str | None:
         """Of some arms the one with the best validation, over its seeds; None: none has run."""

@@ -7,7 +7,7 @@ from training.study import artefacts, figures, manifold
 from training.study.arms import ARMS, BY_NAME
 from training.study.compare import Estimate
 from training.study.endpoints import ENDPOINTS
-from training.study.findings import Contrast, Findings, is_touched
+from training.study.findings import Contrast, Findings, Study, is_touched
 from training.study.queue import records_of
 from training.study.regime import Regime
 
@@ -22,10 +22,10 @@ def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[P
     """Write ``report.md`` with its pictures, and ``report.html``, beside the runs; none if there is no run."""
     if not records_of(folder, regime).is_dir():
         return []
-    found = Findings(folder, regime, extended=extended)
+    study = Study(folder, regime)
+    found, best = (Findings(study, which, extended) for which in ("final", "best"))
     if not found.runs:
         return []
-    best = Findings(folder, regime, which="best", extended=extended)
     parts = sections(found, best) + manifold.section(folder / MANIFOLD) + artefacts.section(folder / ARTEFACTS)
     drawn = {
         "All arms, last step": ("arms", figures.arms(found)),
