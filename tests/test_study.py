@@ -213,6 +213,7 @@ def test_the_report_says_first_what_added_nothing_and_names_what_is_missing(stud
     assert first.startswith("**Keeping families together in a batch added nothing that these runs show**")
     assert "**Inpainting added nothing over grey boxes that these runs show**" in first
     assert "Claim *the power set beats CLIP* (powerset against clip): supported on edits" in first
+    assert "the best combination, powerset+negclip, is over clip" in first
     assert "placebo_seed0" in text
     assert "10.00%" in text  # true pairs among the negatives
     assert page.read_text(encoding="utf-8").count("<svg") == 2

@@ -18,6 +18,7 @@ from training.study.regime import Regime
 
 NOT_WORSE = -2.0  # points: the least lower bound of a difference that is called not worse
 SIGNIFICANT = 0.05
+BEST = "best combination against"  # how claims about it begin
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Findings:
         pairs = [(f"{arm.name} against CLIP", arm.name, "clip") for arm in self._there("method") if arm.name != "clip"]
         pairs += [(arm.says, arm.name, against(arm)) for arm in self._there("control") + self._there("extended")]
         best = self.chosen(COMBINATIONS)
-        pairs += [(f"best combination against {arm.name}", best, arm.name) for arm in self._there("method") if best]
+        pairs += [(f"{BEST} {arm.name}", best, arm.name) for arm in self._there("method") if best]
         return [
             Contrast(claim, one, other, "mean", made)
             for claim, one, other in pairs

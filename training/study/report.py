@@ -7,7 +7,7 @@ from training.study import artefacts, figures, manifold
 from training.study.arms import ARMS, BY_NAME
 from training.study.compare import Estimate
 from training.study.endpoints import ENDPOINTS
-from training.study.findings import Contrast, Findings, Study, is_touched
+from training.study.findings import BEST, Contrast, Findings, Study, is_touched
 from training.study.queue import records_of
 from training.study.regime import Regime
 
@@ -99,6 +99,17 @@ def conclusion(found: Findings) -> str:
             f"Claim *{claim}* ({first.one} against {first.other}): supported on {', '.join(held) or 'no end point'}"
             + (f"; not on {', '.join(lost)}" if lost else "")
             + "."
+        )
+    best = [one for one in found.secondary if one.claim.startswith(BEST)]
+    if best:
+        over, other = (
+            [f"{one.other} ({_estimate(one.found, sign=True)})" for one in best if (one.found.low > 0) == is_over]
+            for is_over in (True, False)
+        )
+        said.append(
+            f"On the mean of the four end points the best combination, {best[0].one}, is over {', '.join(over) or 'no method'}"
+            + (f"; not over {', '.join(other)}" if other else "")
+            + "; these intervals are not corrected for their number."
         )
     return " ".join(said)
 
