@@ -52,6 +52,15 @@ def test_the_transformer_gets_no_more_than_the_longest_text() -> None:
     assert lengths == [MULTIPLE, 2 * MULTIPLE, 40]
 
 
+def test_no_text_at_all_and_a_transformer_on_its_own_are_as_before() -> None:
+    network = small(custom=False)
+    assert cut_padding(network)
+    assert network.encode_text(tokens(TEXTS)[:0]).shape == (0, 16)
+    network.encode_text(tokens(TEXTS[:1]))
+    alone = network.transformer(torch.zeros(1, 40, 32), attn_mask=network.attn_mask)
+    assert alone.shape == (1, 40, 32)
+
+
 @pytest.mark.parametrize("text", [{"no_causal_mask": True}, {"pool_type": "last"}, {"embed_cls": True, "output_tokens": True}])
 def test_a_tower_that_sees_padding_is_left_alone(text: dict[str, Any]) -> None:
     network = small(custom=True, **text)

@@ -24,21 +24,31 @@ def cut_padding(network: Any) -> bool:
     plain = getattr(tower, "cls_emb", None) is None and not getattr(tower, "use_pad_mask", False)
     if pool != "argmax" or not plain or getattr(tower, "output_tokens", False) or mask is None or not _is_causal(mask):
         return False
-    length = mask.shape[-1]
-
-    def see(_: Any, inputs: tuple[Any, ...]) -> None:
-        nonlocal length
-        # The end-of-text token has the largest number of all: what pools by it finds it so, too.
-        longest = int(inputs[0].argmax(dim=-1).max()) + 1
-        length = min(inputs[0].shape[1], -(-longest // MULTIPLE) * MULTIPLE)
-
-    def cut(_: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        (embedded,) = inputs
-        return (embedded[:, :length],), named | {"attn_mask": named["attn_mask"][:length, :length]}
-
-    tower.token_embedding.register_forward_pre_hook(see)
-    tower.transformer.register_forward_pre_hook(cut, with_kwargs=True)
+    cut = _Cut()
+    tower.token_embedding.register_forward_pre_hook(cut.see)
+    tower.transformer.register_forward_pre_hook(cut.shorten, with_kwargs=True)
     return True
+
+
+class _Cut:
+    """What the two hooks share: how long the texts are that have just been embedded and not gone into the transformer yet."""
+
+    def __init__(self) -> None:
+        self.length: int | None = None
+
+    def see(self, _: Any, inputs: tuple[Any, ...]) -> None:
+        tokens = inputs[0]
+        if tokens.ndim != 2 or not tokens.numel():
+            return
+        # The end-of-text token has the largest number of all: what pools by it finds it so, too.
+        longest = int(tokens.argmax(dim=-1).max()) + 1
+        self.length = min(tokens.shape[1], -(-longest // MULTIPLE) * MULTIPLE)
+
+    def shorten(self, _: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        length, self.length = self.length, None
+        if length is None or len(inputs) != 1 or "attn_mask" not in named:
+            return None  # not called as the text tower calls it: nothing is known of these
+        return (inputs[0][:, :length],), named | {"attn_mask": named["attn_mask"][:length, :length]}
 
 
 def _is_causal(mask: Any) -> bool:

@@ -3,20 +3,21 @@
     python -m training.study.artefacts --weights runs/study/NAME/runs/weights --output study/artefacts.json
 
 Two kinds of pairs, on uniform scenes of their own: *placebo*, a scene, and the same with an empty place inpainted; *removal*, one
-label's removal really rendered, and the same inpainted. Filled by the inpainter that the study's data were made with, and by two
-that no method has seen. Masks are those of a perfect segmenter. What is measured of a model:
+label's hole filled with what is really behind it, and the same hole inpainted: the thing's shadow outside the hole stays in both.
+Filled by the inpainter that the study's data were made with, and by two that no method has seen. Masks are those of a perfect
+segmenter. What is measured of a model, with captions that name the label:
 
-- kept: the share of placebo pairs in which the captions fit the untouched scene better than the edited one, by mean cosine; ties
-  count as half. A model that does not see the edit is at 50%.
-- moved: how much a placebo changes these cosines, as a share of what really removing a thing changes those of captions with it.
+- kept: the share of placebo pairs in which they fit the untouched scene better than the edited one, by mean cosine; ties count as
+  half. At 50% the edit moves it to neither side, which is not to say that it is not seen; below, the edited scene fits better.
+- moved: how much a placebo changes these cosines, as a share of how much really removing the label does (shadow and all).
 - probe: the share of pairs in which a linear model of the image features tells the edited one, fitted on other scenes' pairs of
   the first inpainter alone: what it knows of the others it knows from that one.
 
-Intervals are over scenes; a model's seeds are averaged first.
+Intervals are over scenes, the probe being fixed; a model's seeds are averaged first.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,13 +49,16 @@ KINDS = ("placebo", "removal")
 
 
 class Seen(BaseModel):
-    """What one arm's models see, by inpainter; ``probe`` by kind of pair and inpainter."""
+    """What one arm's models see, by inpainter; ``probe`` by kind of pair and inpainter. ``by_removal`` is how much a real removal
+    changes the cosine, what ``moved`` is a share of.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seeds: int
+    seeds: list[int]
     kept: dict[str, Value]
     moved: dict[str, Value]
+    by_removal: Value
     probe: dict[str, dict[str, Value]]
 
 
@@ -71,15 +75,16 @@ class Artefacts(BaseModel):
 class Edited:
     """A scene with both kinds of edits, as encoded images; the edits by inpainter.
 
-    ``captions`` are true of it; ``naming`` are those that name what is removed.
+    ``removed`` is the scene really rendered without a label, ``behind`` the untouched one with that in the hole alone;
+    ``captions`` name the label.
     """
 
     untouched: bytes
     removed: bytes
+    behind: bytes
     placebo: dict[str, bytes]
     removal: dict[str, bytes]
     captions: tuple[str, ...]
-    naming: tuple[str, ...]
 
 
 def edited(count: int, say: Callable[[str], None]) -> list[Edited]:
@@ -104,7 +109,7 @@ def edited(count: int, say: Callable[[str], None]) -> list[Edited]:
 
 def _edited(scene: Scene, painters: dict[str, tuple[Any, Any]]) -> Edited | None:
     from udfs import images
-    from udfs.masks import to_rle
+    from udfs.masks import dilate, to_rle
     from udfs.placebo import Placebos
 
     told = [one for one in tell(domains.load(scene.domain), scene) if one.monotone]
@@ -132,14 +137,11 @@ def _edited(scene: Scene, painters: dict[str, tuple[Any, Any]]) -> Edited | None
         if moved is None or dual is None:
             return None
         placebo[name], removal[name] = moved["image"], dual["image"]
-    return Edited(
-        original,
-        images.encode(render(scene, frozenset({label})), codec),
-        placebo,
-        removal,
-        tuple(one.text for one in told),
-        tuple(one.text for one in told if label in one.labels),
-    )
+    removed = render(scene, frozenset({label}))
+    hole = dilate(seen[label], painters[KNOWN][0].inpainter.dilate * scene.size)
+    behind = np.where(hole[..., None], removed, picture)
+    whole, part = (images.encode(one, codec) for one in (removed, behind))
+    return Edited(original, whole, part, placebo, removal, tuple(one.text for one in told if label in one.labels))
 
 
 def _done(result: Row | Failure) -> Row | None:
@@ -171,23 +173,20 @@ def look(some: Sequence[Edited], clip: OpenClip, embed: Embed) -> Looked:
         ]
     place = {text: i for i, text in enumerate(texts)}
     vectors = torch.cat(parts).cpu().numpy()
-    captions, naming = (
-        np.stack([vectors[[place[text] for text in kind]].mean(axis=0) for kind in kinds])
-        for kinds in ([one.captions for one in some], [one.naming for one in some])
-    )
-    untouched, removed = (embed([getattr(one, which) for one in some]) for which in ("untouched", "removed"))
+    captions = np.stack([vectors[[place[text] for text in one.captions]].mean(axis=0) for one in some])
+    untouched, removed, behind = (embed([getattr(one, which) for one in some]) for which in ("untouched", "removed", "behind"))
     kept, moves = {}, {}
     pairs: dict[str, dict[str, Points]] = {kind: {} for kind in KINDS}
     for name in (KNOWN, *OTHERS):
         pairs["placebo"][name] = embed([one.placebo[name] for one in some]) - untouched
-        pairs["removal"][name] = embed([one.removal[name] for one in some]) - removed
+        pairs["removal"][name] = embed([one.removal[name] for one in some]) - behind
         change = (pairs["placebo"][name] * captions).sum(axis=1, dtype=np.float64)
         kept[name] = (change < 0) + 0.5 * (change == 0)
         moves[name] = np.abs(change)
     return Looked(
         kept,
         moves,
-        np.abs(((removed - untouched) * naming).sum(axis=1, dtype=np.float64)),
+        np.abs(((removed - untouched) * captions).sum(axis=1, dtype=np.float64)),
         {kind: probed(by_inpainter) for kind, by_inpainter in pairs.items()},
     )
 
@@ -216,16 +215,17 @@ def probed(pairs: dict[str, Points]) -> dict[str, NDArray[np.float64]]:
     return told
 
 
-def together(models: Sequence[Looked]) -> Seen:
-    """What an arm's models see, a scene's values averaged over them."""
+def together(models: dict[int, Looked]) -> Seen:
+    """What an arm's models see, by seed; a scene's values are averaged over them."""
 
     def averaged(get: Callable[[Looked], NDArray[np.float64]]) -> NDArray[np.float64]:
-        return np.mean([get(one) for one in models], axis=0)
+        return np.mean([get(one) for one in models.values()], axis=0)
 
     below = averaged(lambda one: one.removal_moves)
     names = (KNOWN, *OTHERS)
     return Seen(
-        seeds=len(models),
+        by_removal=mean(below),
+        seeds=list(models),
         kept={name: mean(averaged(lambda one, n=name: one.kept[n])) for name in names},  # type: ignore[misc]
         moved={name: ratio(averaged(lambda one, n=name: one.placebo_moves[n]), below) for name in names},  # type: ignore[misc]
         probe={
@@ -235,9 +235,10 @@ def together(models: Sequence[Looked]) -> Seen:
     )
 
 
-def weights_of(folder: Path, arm: str) -> Iterator[Path]:
-    """The folders of an arm's last weights, in order of seeds."""
-    yield from sorted(folder.glob(f"{arm}_seed[0-9]*"), key=lambda one: int(one.name.rpartition("_seed")[2]))
+def weights_of(folder: Path, arm: str) -> dict[int, Path]:
+    """The folders of an arm's last weights by seed, in order."""
+    found = {int(one.name.rpartition("_seed")[2]): one for one in folder.glob(f"{arm}_seed[0-9]*")}
+    return dict(sorted(found.items()))
 
 
 def section(file: Path) -> list[tuple[str, list[Any]]]:
@@ -249,23 +250,25 @@ def section(file: Path) -> list[tuple[str, list[Any]]]:
     head = (
         *("arm", "seeds"),
         *(f"kept, {name}" for name in names),
+        "a real removal",
         *(f"moved, {name}" for name in names),
         *(f"probe, {kind}, {name}" for kind in KINDS for name in names),
     )
-    rows = [
-        (
-            *(arm, str(one.seeds)),
-            *(values[name].cell() for values in (one.kept, one.moved, *(one.probe[kind] for kind in KINDS)) for name in names),
+    rows = []
+    for arm, one in made.arms.items():
+        kept, moved, *probe = (
+            [values[name].cell() for name in names] for values in (one.kept, one.moved, *(one.probe[kind] for kind in KINDS))
         )
-        for arm, one in made.arms.items()
-    ]
+        seeds = ", ".join(map(str, one.seeds))
+        rows.append((arm, seeds, *kept, one.by_removal.cell(), *moved, *(cell for cells in probe for cell in cells)))
     said = (
-        f"Percent, over {made.scenes} uniform scenes, intervals over scenes. *Kept*: how often captions fit the untouched scene"
-        " better than the same with an empty place inpainted; a model that does not see the edit has 50. *Moved*: how much that"
-        " changes the cosines, as a share of what really removing a thing changes. *Probe*: how often a linear model of the image"
-        f" features tells the edited scene of two with the same content; it was fitted on fills of {KNOWN}, which the study's"
-        f" removals were painted by, and knows nothing of {' and '.join(OTHERS)}. *Placebo*: an empty place was inpainted;"
-        " *removal*: a thing, beside the same removal really rendered."
+        f"Percent, over {made.scenes} uniform scenes; intervals over scenes, the probe being fixed. *Kept*: how often captions"
+        " fit the untouched scene better than the same with an empty place inpainted; at 50 that moves the model to neither side,"
+        " below 50 it likes the edited one better. *A real removal*: how much it changes the cosine with captions that name what"
+        " goes, times 100; *moved*: how much inpainting an empty place does, as a share of that. *Probe*: how often a linear"
+        " model of the image features tells the inpainted one of two with the same content; it was fitted on other scenes' fills"
+        f" of {KNOWN}, which the study's removals were painted by, and knows {' and '.join(OTHERS)} from those alone. *Placebo*:"
+        " an empty place was inpainted; *removal*: a thing's hole, beside the same hole with what is really behind it."
     )
     return [("Do the models see that something was inpainted?", [said, (head, rows)])]
 
@@ -277,13 +280,13 @@ def main(
     output: Annotated[Path, typer.Option(help="the file that the report reads")] = Path("study/artefacts.json"),
 ) -> None:
     """Measure, and write what the report shows."""
-    folders = {arm: list(weights_of(weights, arm)) for arm in arms.split(",")}
+    folders = {arm: weights_of(weights, arm) for arm in arms.split(",")}
     if missing := [arm for arm, found in folders.items() if not found]:
         raise typer.BadParameter(f"{weights} has no weights of {', '.join(missing)}")
     some = edited(scenes, typer.echo)
-    seen = {UNTRAINED.name: together([look(some, *load(START["model"], START["checkpoint"]))])}
+    seen = {UNTRAINED.name: together({0: look(some, *load(START["model"], START["checkpoint"]))})}
     for arm, found in folders.items():
-        seen[arm] = together([look(some, *load(str(one), "")) for one in found])
+        seen[arm] = together({seed: look(some, *load(str(one), "")) for seed, one in found.items()})
         typer.echo(f"{arm}: {seen[arm].model_dump()}")
     made = Artefacts(scenes=len(some), arms=seen)
     output.parent.mkdir(parents=True, exist_ok=True)

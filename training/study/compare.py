@@ -8,7 +8,7 @@ t's. A bootstrap of five seeds would find an effect where there is none far more
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ DRAWS = 4000
 Columns = dict[str, NDArray[np.float32]]
 # By a run's columns, as an object that is kept so that no other takes its place, and one's name.
 Memo = dict[tuple[int, str], tuple[Columns, float, NDArray[np.float64]]]
+_Test = TypeVar("_Test")
 Which = str  # "final" or "best"
 
 
@@ -138,10 +139,10 @@ def contrast(
     return estimate(plain - plain_other, drawn - drawn_other)
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(p_values: Mapping[_Test, float]) -> dict[_Test, float]:
     """Adjusted p of each test (Holm 1979): the i-th smallest of m times m - i, made monotone."""
     order = sorted(p_values, key=lambda name: p_values[name])
-    adjusted, highest = dict[str, float](), 0.0
+    adjusted, highest = dict[_Test, float](), 0.0
     for place, name in enumerate(order):
         highest = max(highest, min(1.0, (len(order) - place) * p_values[name]))
         adjusted[name] = highest
