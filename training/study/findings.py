@@ -24,6 +24,7 @@ CLAIMS = (
     "families in a batch matter",
     "the best combination beats the best text-negative method",
 )
+CURVE_WORDS = {"quarter": "a quarter of the originals", "half": "a half of the originals", "large": "four times the originals"}
 BEST = "best combination against"  # how claims about it begin
 
 
@@ -161,6 +162,9 @@ class Findings:
         """Each method against CLIP and each control against the power set, at the mean of the end points; not corrected."""
         pairs = [(f"{arm.name} against CLIP", arm.name, "clip") for arm in self._there("method") if arm.name != "clip"]
         pairs += [(arm.says, arm.name, against(arm)) for arm in self._there("control") + self._there("extended")]
+        pairs += [
+            (f"the power set against CLIP on {words}", f"powerset_{data}", f"clip_{data}") for data, words in CURVE_WORDS.items()
+        ]
         best = self.chosen(COMBINATIONS)
         pairs += [(f"{BEST} {arm.name}", best, arm.name) for arm in self._there("method") if best]
         return [

@@ -121,11 +121,15 @@ def state(found: Findings) -> str:
     """How much of it has run, and what is missing."""
     missing = [unit.name for unit in found.missing]
     cpu = sum(record.cpu_seconds for record in found.records.values()) / 3600
-    devices = ", ".join(sorted({record.device for record in found.records.values()}))
+    ran, tuned = (
+        ", ".join(sorted({record.device for record in found.records.values() if (record.trial is not None) == is_trial}))
+        for is_trial in (False, True)
+    )
     text = (
-        f"{found.planned - len(missing)} of {found.planned} runs are done, {cpu:.2f} CPU hours, on {devices}. Regime"
-        f" {found.regime.name}: {found.regime.steps} steps of {found.regime.batch_size} images, {found.regime.size.originals}"
-        f" originals, {found.regime.size.questions} questions a group."
+        f"{found.planned - len(missing)} of {found.planned} runs are done, {cpu:.2f} CPU hours, on {ran}"
+        + (f" (tuning on {tuned})" if tuned and tuned != ran else "")
+        + f". Regime {found.regime.name}: {found.regime.steps} steps of {found.regime.batch_size} images,"
+        f" {found.regime.size.originals} originals, {found.regime.size.questions} questions a group."
     )
     return text + (f" Missing: {', '.join(missing)}." if missing else "")
 
