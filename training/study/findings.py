@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.study.arms import ARMS, BY_NAME, COMBINATIONS, SCRATCH, TEXT_NEGATIVE, Arm, Unit, units
+from training.study.arms import ARMS, BY_NAME, COMBINATIONS, GENTLE, SCRATCH, TEXT_NEGATIVE, Arm, Unit, units
 from training.study.compare import Columns, Draws, Estimate, columns_of, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
@@ -211,6 +211,8 @@ class Findings:
 
 def against(arm: Arm) -> str:
     """What a control or an extended arm is compared with: what it differs from in one thing."""
+    if arm in GENTLE:
+        return f"powerset_{arm.data}"
     return "clip_scratch" if arm in SCRATCH else arm.tuned_as
 
 
