@@ -20,11 +20,10 @@ from training.study.artefacts import (
     probed,
     section,
     together,
-    weights_of,
 )
 from training.study.data import DOMAIN, SIZE
 from training.study.regime import START
-from training.study.values import load, ratio
+from training.study.values import load, ratio, weights_of
 from udfs import images
 
 RNG = np.random.default_rng(5)
@@ -104,3 +103,5 @@ def test_weights_are_found_by_seed_and_arms_are_not_mixed(tmp_path: Path) -> Non
     for name in ("powerset_seed10", "powerset_seed2", "powerset+negclip_seed0", "powerset_large_seed0", "clip_seed1"):
         (tmp_path / name).mkdir()
     assert weights_of(tmp_path, "powerset") == {2: tmp_path / "powerset_seed2", 10: tmp_path / "powerset_seed10"}
+    with pytest.raises(FileNotFoundError, match="no weights of laclip"):
+        weights_of(tmp_path, "laclip")

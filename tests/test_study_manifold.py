@@ -85,3 +85,7 @@ def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
         "uniform precision": "50.0 [40.0, 60.0]", "uniform recall": "50.0 [40.0, 60.0]",
         "local dimension": "0.5 [0.4, 0.6]", "not additive": "",
     }  # fmt: skip
+    after = made.model_copy(update={"trained": {"clip": {"duals": value, "true removals": value}}})
+    (tmp_path / "m.json").write_text(after.model_dump_json())
+    ((_, (*_, table)),) = section(tmp_path / "m.json")
+    assert table == (("arm", "duals", "true removals"), [("clip", "50.0 [40.0, 60.0]", "50.0 [40.0, 60.0]")])

@@ -37,7 +37,7 @@ from training.benchmarks.encode import OpenClip
 from training.study.arms import START as UNTRAINED
 from training.study.data import DOMAIN, PROFILE, SIZE
 from training.study.regime import START
-from training.study.values import Embed, Points, Value, load, mean, ratio
+from training.study.values import Embed, Points, Value, load, mean, ratio, weights_of
 from udfs.role import Failure, Row
 
 SEED = 961  # of uniform scenes, asked about by no question
@@ -235,12 +235,6 @@ def together(models: dict[int, Looked]) -> Seen:
     )
 
 
-def weights_of(folder: Path, arm: str) -> dict[int, Path]:
-    """The folders of an arm's last weights by seed, in order."""
-    found = {int(one.name.rpartition("_seed")[2]): one for one in folder.glob(f"{arm}_seed[0-9]*")}
-    return dict(sorted(found.items()))
-
-
 def section(file: Path) -> list[tuple[str, list[Any]]]:
     """What the report shows of a file, if it is there."""
     if not file.is_file():
@@ -281,8 +275,6 @@ def main(
 ) -> None:
     """Measure, and write what the report shows."""
     folders = {arm: weights_of(weights, arm) for arm in arms.split(",")}
-    if missing := [arm for arm, found in folders.items() if not found]:
-        raise typer.BadParameter(f"{weights} has no weights of {', '.join(missing)}")
     some = edited(scenes, typer.echo)
     seen = {UNTRAINED.name: together({0: look(some, *load(START["model"], START["checkpoint"]))})}
     for arm, found in folders.items():

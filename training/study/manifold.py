@@ -19,7 +19,7 @@ original. What is measured:
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict
 from scenes import layout
 from training.snapshot import Manifest
 from training.study.data import DOMAIN, MORE_SEED, SIZE, Made, Size
-from training.study.values import Embed, Points, Value, load, mean
+from training.study.values import Embed, Points, Value, load, mean, weights_of
 
 NEAREST, COVER, AROUND = 3, 5, 10  # neighbours: of a manifold's balls, of a covering, and of a dimension's estimate
 REFERENCE = 3000
@@ -65,6 +65,7 @@ class Manifold(BaseModel):
     originals: int
     squares: int
     sets: dict[str, Sampled]
+    trained: dict[str, dict[str, Value]] = {}  # what is not additive to the models of an arm, by set
 
 
 def radii(points: Points, k: int = NEAREST) -> NDArray[np.float32]:
@@ -172,11 +173,8 @@ def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) 
         "true removals": embed([one.true for one in found]),
         "other originals": others,
     }
-    squares = [one.square for one in found if one.square is not None]
-    left: dict[str, NDArray[np.float64]] = {}
-    for place, name in enumerate(("duals", "true removals")):
-        flat = embed([image for one in squares for image in one[place]])
-        left[name] = residuals(flat.reshape(len(squares), 4, -1))
+    squares = squares_of(found)
+    left = not_additive(squares, embed)
     sets = {}
     for name, more in added.items():
         points = np.concatenate([originals, more])
@@ -193,6 +191,26 @@ def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) 
         )
         say(f"{name}: {sets[name].model_dump()}")
     return Manifold(model=version, snapshot=made.main.id, originals=len(found), squares=len(squares), sets=sets)
+
+
+def squares_of(found: Sequence[Family]) -> list[tuple[list[bytes], list[bytes]]]:
+    """The families' images over two components, of those that have all four, inpainted and really rendered."""
+    return [one.square for one in found if one.square is not None]
+
+
+def not_additive(squares: Sequence[tuple[list[bytes], list[bytes]]], embed: Embed) -> dict[str, NDArray[np.float64]]:
+    """``residuals`` of each family [F], by set."""
+    left = {}
+    for place, name in enumerate(("duals", "true removals")):
+        flat = embed([image for one in squares for image in one[place]])
+        left[name] = residuals(flat.reshape(len(squares), 4, -1))
+    return left
+
+
+def of_arm(weights: Sequence[Path], squares: Sequence[tuple[list[bytes], list[bytes]]]) -> dict[str, Value]:
+    """What is not additive to an arm's models, by set; a family's value is averaged over them."""
+    every = [not_additive(squares, load(str(one), "")[1]) for one in weights]
+    return {name: mean(np.mean([one[name] for one in every], axis=0)) for name in every[0]}
 
 
 def _scenes(split: Any, seed: int, count: int, first: int = 0) -> list[bytes]:
@@ -230,7 +248,12 @@ def section(file: Path) -> list[tuple[str, list[Any]]]:
         " what is added, recall and coverage of all; the first set has half the images of the others and covers less for"
         " that alone. Intervals over families or reference scenes, the manifolds being fixed."
     )
-    return [("Is the sampling around each original richer?", [said, (head, rows)])]
+    blocks: list[Any] = [said, (head, rows)]
+    if made.trained:
+        names = tuple(next(iter(made.trained.values())))
+        blocks += ["The same share of variance after fine-tuning, means over the runs of an arm:"]
+        blocks += [(("arm", *names), [(arm, *(one[name].cell() for name in names)) for arm, one in made.trained.items()])]
+    return [("Is the sampling around each original richer?", blocks)]
 
 
 def main(
@@ -238,12 +261,18 @@ def main(
     model: Annotated[str, typer.Option(help="an open_clip model")] = "embedded:clip_study.json",
     checkpoint: Annotated[str, typer.Option(help="its weights")] = "embedded:clip_study.safetensors",
     originals: Annotated[int, typer.Option(min=20, help="of the study's data")] = Size().originals,
+    weights: Annotated[Path | None, typer.Option(help="the runs' last weights: additivity after training, too")] = None,
+    arms: Annotated[str, typer.Option(help="of which arms, divided by commas")] = "clip,powerset",
     output: Annotated[Path, typer.Option(help="the file that the report reads")] = Path("study/manifold.json"),
 ) -> None:
     """Measure, and write what the report shows."""
     clip, embed = load(model, checkpoint)
     made = Made(data.resolve(), Size(originals=originals), typer.echo)
     found = measure(made, embed, clip.version, typer.echo)
+    if weights is not None:
+        squares = squares_of(list(families(made.main, made.snapshot("true"))))
+        trained = {arm: of_arm(list(weights_of(weights, arm).values()), squares) for arm in arms.split(",")}
+        found = found.model_copy(update={"trained": trained})
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found.model_dump(), indent=1) + "\n", encoding="utf-8")
     typer.echo(f"written: {output}")

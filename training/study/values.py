@@ -1,6 +1,7 @@
 """What the study measures of embeddings, apart from its questions: values with intervals, and the model that embeds."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,3 +68,15 @@ def load(model: str, checkpoint: str) -> tuple[OpenClip, Embed]:
             return features_of(clip.model.encode_image, pixels, images)
 
     return clip, embed
+
+
+def weights_of(folder: Path, arm: str) -> dict[int, Path]:
+    """The folders of an arm's last weights by seed, in order.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    found = {int(one.name.rpartition("_seed")[2]): one for one in folder.glob(f"{arm}_seed[0-9]*")}
+    if not found:
+        raise FileNotFoundError(f"{folder} has no weights of {arm}")
+    return dict(sorted(found.items()))
