@@ -1,6 +1,8 @@
 """The study: which runs there are, what data they get, and what may be said of their records."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from training.study.compare import Draws, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint
 from training.study.findings import Findings, Study, against
 from training.study.questions import Numbers, packed, unpacked
-from training.study.queue import NotTunedError, pending, records_of, setting_of
+from training.study.queue import NotTunedError, next_run, pending, records_of, setting_of
 from training.study.record import Record, RecordError, Weights, read, write
 from training.study.regime import FULL, QUICK, Setting, run_options, settled, trial_setting
 from training.study.report import conclusion, write_report
@@ -56,6 +58,20 @@ def test_a_control_takes_the_setting_of_its_method_and_waits_for_it(tmp_path: Pa
     assert setting_of(BY_NAME["grey_box"], FULL, done).lr == 3e-3
     options = run_options(FULL, Unit("shuffled", 3), Setting(1e-3))
     assert (options["lr"], options["seed"], options["method_options"]) == (1e-3, 3, {"members": 1})
+
+
+def test_runs_of_one_arm_may_be_asked_for_and_no_two_processes_do_one(tmp_path: Path) -> None:
+    bench: Any = SimpleNamespace(regime=QUICK, work=tmp_path / "work")
+    records = records_of(tmp_path, QUICK)
+    with next_run(bench, records, False, ()) as first, next_run(bench, records, False, ()) as second:
+        assert (first, second) == ((Unit("start"), Setting()), (Unit("clip"), Setting()))
+    with next_run(bench, records, False, ("oracle",)) as found:
+        assert found == (Unit("oracle"), Setting())
+        with next_run(bench, records, False, ("oracle",)) as other:
+            assert other is None
+    bench = SimpleNamespace(regime=FULL, work=tmp_path / "tuned")
+    with next_run(bench, records_of(tmp_path, FULL), False, ("oracle",)) as found:
+        assert found == (Unit("powerset", trial=0), Setting(3e-4))  # what it waits for comes first
 
 
 def test_an_arm_may_begin_with_nothing() -> None:

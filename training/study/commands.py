@@ -17,6 +17,7 @@ def study(
     quick: Annotated[bool, typer.Option("--quick", help="every method and control in small, to see that it works")] = False,
     budget_minutes: Annotated[float, typer.Option(min=0, help="do further runs for so long; 0: only the report")] = 0.0,
     extended: Annotated[bool, typer.Option("--extended", help="also the runs beyond the main regime")] = False,
+    arm: Annotated[list[str] | None, typer.Option(help="do runs of this arm alone, of any part; may be given again")] = None,
     work: Annotated[Path, typer.Option(help="folder of scenes, tables and snapshots")] = Path("runs/study"),
     threads: Annotated[int, typer.Option(min=1, help="of torch; one is least CPU time")] = 1,
 ) -> None:
@@ -26,18 +27,22 @@ def study(
     """
     import torch
 
+    from training.study.arms import BY_NAME
     from training.study.data import Made
     from training.study.queue import work as do_runs
     from training.study.regime import FULL, QUICK
     from training.study.report import write_report
     from training.study.run import Bench
 
+    if unknown := set(arm or ()) - set(BY_NAME):
+        raise typer.BadParameter(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(BY_NAME)}", param_hint="--arm")
     torch.set_num_threads(threads)
     regime = QUICK if quick else FULL
     output = output or Path("runs/study/quick" if quick else "study")
     if quick or budget_minutes:
         made = Made(work.resolve() / regime.name, regime.size, say)
-        left = do_runs(Bench(regime, made, work / regime.name / "runs"), output, budget_minutes or 1e9, extended, say)
+        bench = Bench(regime, made, work / regime.name / "runs")
+        left = do_runs(bench, output, budget_minutes or 1e9, extended, say, arm or ())
         say(f"{left} runs left" if left else "all runs are done")
     for file in write_report(output, regime, extended):
         say(f"written: {file}")

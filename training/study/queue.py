@@ -2,7 +2,7 @@
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -49,17 +49,20 @@ def pending(regime: Regime, output: Path, extended: bool) -> list[Unit]:
     return [unit for unit in units(regime.trials, regime.seeds, extended) if unit.name not in done]
 
 
-def work(bench: Bench, output: Path, minutes: float, extended: bool, say: Callable[[str], None]) -> int:
+def work(
+    bench: Bench, output: Path, minutes: float, extended: bool, say: Callable[[str], None], arms: Collection[str] = ()
+) -> int:
     """Do runs until all are done or the next one would not end in time; returns how many are left.
 
-    A run takes as long as the longest so far, it is assumed; the first one is begun in any case.
+    A run takes as long as the longest so far, it is assumed; the first one is begun in any case. ``arms`` are the only ones whose
+    runs are done, extended or not; none: all.
     """
     began, longest = time.monotonic(), 0.0
     records = records_of(output, bench.regime)
     records.mkdir(parents=True, exist_ok=True)
     write_numbers(bench.test, records / NUMBERS)
     while (time.monotonic() - began + longest) < 60 * minutes:
-        with _next(bench, records, extended) as found:
+        with next_run(bench, records, extended, arms) as found:
             if found is None:
                 break
             unit, setting = found
@@ -70,18 +73,23 @@ def work(bench: Bench, output: Path, minutes: float, extended: bool, say: Callab
         longest = max(longest, took)
         chosen = ", ".join(f"{name} {one:g}" for name, one in asdict(setting).items() if one is not None)
         say(f"{unit.name}: {chosen}, validation {record.last_score:.3f}, best {record.score:.3f}, {took:.0f} s")
-    return len(pending(bench.regime, output, extended))
+    return sum(1 for unit in pending(bench.regime, output, extended or bool(arms)) if not arms or _belongs(unit, arms))
+
+
+def _belongs(unit: Unit, arms: Collection[str]) -> bool:
+    """Whether a run is one of some arms, or a try of the tuning that they wait for."""
+    return unit.arm in (arms if unit.trial is None else {tuned_by(BY_NAME[arm]).name for arm in arms})
 
 
 @contextmanager
-def _next(bench: Bench, records: Path, extended: bool) -> Iterator[tuple[Unit, Setting] | None]:
+def next_run(bench: Bench, records: Path, extended: bool, arms: Collection[str]) -> Iterator[tuple[Unit, Setting] | None]:
     """The next run, held against other processes while it is done; None: all are done, or others do the last."""
     bench.work.mkdir(parents=True, exist_ok=True)
     while True:
         waits = False
         done = read_all(records, bench.regime.name)
-        for unit in units(bench.regime.trials, bench.regime.seeds, extended):
-            if unit.name in done:
+        for unit in units(bench.regime.trials, bench.regime.seeds, extended or bool(arms)):
+            if unit.name in done or (arms and not _belongs(unit, arms)):
                 continue
             try:
                 setting = setting_of(BY_NAME[unit.arm], bench.regime, done, unit.trial)
