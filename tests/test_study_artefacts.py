@@ -8,26 +8,13 @@ import pytest
 
 from scenes import layout
 from scenes.render import masks
-from training.study.artefacts import (
-    KINDS,
-    KNOWN,
-    OTHERS,
-    SEED,
-    Artefacts,
-    Edited,
-    edited,
-    look,
-    probed,
-    section,
-    together,
-)
+from training.study.artefacts import INPAINTERS, KINDS, KNOWN, SEED, Artefacts, Edited, edited, look, probed, section, together
 from training.study.data import DOMAIN, SIZE
 from training.study.regime import START
 from training.study.values import load, ratio, weights_of
 from udfs import images
 
 RNG = np.random.default_rng(5)
-NAMES = (KNOWN, *OTHERS)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +31,12 @@ def test_a_placebo_changes_no_thing_and_every_inpainter_fills_the_same_place(pai
     for one in pairs:
         things = [masks(scene).whole.any(axis=0) for scene in scenes if (pixels(one.untouched) == _picture(scene)).all()]
         assert len(things) == 1
-        for name in NAMES:
+        for name in INPAINTERS:
             changed = (pixels(one.placebo[name]) != pixels(one.untouched)).any(axis=2)
             assert changed.any() and not (changed & things[0]).any()
-        places = [np.argwhere((pixels(one.placebo[name]) != pixels(one.untouched)).any(axis=2)).mean(axis=0) for name in NAMES]
+        places = [
+            np.argwhere((pixels(one.placebo[name]) != pixels(one.untouched)).any(axis=2)).mean(axis=0) for name in INPAINTERS
+        ]
         assert np.abs(places - places[0]).max() < 2
 
 
@@ -91,12 +80,12 @@ def test_the_start_is_asked_and_the_report_shows_it(pairs: list[Edited], tmp_pat
     once = look(pairs, *load(START["model"], START["checkpoint"]))
     seen = together({0: once, 3: once})
     assert seen.seeds == [0, 3] and set(seen.probe) == set(KINDS)
-    assert all(0 <= seen.kept[name].value <= 1 and 0 < seen.moved[name].value < 1 for name in NAMES)
+    assert all(0 <= seen.kept[name].value <= 1 and 0 < seen.moved[name].value < 1 for name in INPAINTERS)
     file = tmp_path / "artefacts.json"
     assert section(file) == []
     file.write_text(Artefacts(scenes=len(pairs), arms={"start": seen}).model_dump_json(), encoding="utf-8")
     ((_, (said, (head, rows))),) = section(file)
-    assert "6 uniform scenes" in said and len(head) == len(rows[0]) == 3 + 4 * len(NAMES)
+    assert "6 uniform scenes" in said and len(head) == len(rows[0]) == 3 + 4 * len(INPAINTERS)
 
 
 def test_weights_are_found_by_seed_and_arms_are_not_mixed(tmp_path: Path) -> None:

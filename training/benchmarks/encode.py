@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.benchmarks.item import Picture
+from training.padding import cut_padding
 from udfs import images
 
 Vectors = NDArray[np.float32]
@@ -56,7 +57,6 @@ class OpenClip:
             FileNotFoundError: no such file.
         """
         from jobs.settings import Embedder
-        from training.padding import cut_padding
         from udfs.embed_clip import ClipModel
         from udfs.weights import locate
 

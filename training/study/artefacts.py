@@ -17,8 +17,8 @@ Intervals are over scenes, the probe being fixed; a model's seeds are averaged f
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ from scenes.captions import tell
 from scenes.inpainting_data import components
 from scenes.render import masks, render
 from scenes.scene import Scene
-from training.benchmarks.encode import OpenClip
+from training.benchmarks.encode import OpenClip, embed_texts
 from training.study.arms import START as UNTRAINED
 from training.study.data import DOMAIN, PROFILE, SIZE
 from training.study.regime import START
@@ -45,6 +45,7 @@ FOLDS = 5
 KNOWN = "diffusion"  # what the study's removals were painted by
 GAN = {"kind": "torchscript", "weights": "embedded:gan_inpainter_objects.pt", "size": 64}
 OTHERS: dict[str, dict[str, Any]] = {"gan": GAN, "opencv": {"kind": "opencv", "method": "ns"}}
+INPAINTERS = (KNOWN, *OTHERS)
 KINDS = ("placebo", "removal")
 
 
@@ -154,40 +155,29 @@ def _done(result: Row | Failure) -> Row | None:
 
 @dataclass(frozen=True)
 class Looked:
-    """What one model sees in each of N scenes: float64 [N] each, by inpainter, and by kind of pair too."""
+    """What one model sees in each of N scenes, float64: of placebos [inpainters, N], of real removals [N], and the probe's
+    answers [kinds, inpainters, N]; inpainters and kinds in their order.
+    """
 
-    kept: dict[str, NDArray[np.float64]]
-    placebo_moves: dict[str, NDArray[np.float64]]
+    kept: NDArray[np.float64]
+    placebo_moves: NDArray[np.float64]
     removal_moves: NDArray[np.float64]
-    probe: dict[str, dict[str, NDArray[np.float64]]]
+    probe: NDArray[np.float64]
 
 
 def look(some: Sequence[Edited], clip: OpenClip, embed: Embed) -> Looked:
     """Embed all, and compare."""
-    import torch
-
-    texts = list(dict.fromkeys(text for one in some for text in one.captions))
-    with torch.inference_mode():
-        parts = [
-            torch.nn.functional.normalize(clip.encode_texts(texts[at : at + 256]), dim=-1) for at in range(0, len(texts), 256)
-        ]
-    place = {text: i for i, text in enumerate(texts)}
-    vectors = torch.cat(parts).cpu().numpy()
-    captions = np.stack([vectors[[place[text] for text in one.captions]].mean(axis=0) for one in some])
+    vectors = embed_texts(clip, [text for one in some for text in one.captions])
+    captions = np.stack([np.mean([vectors[text] for text in one.captions], axis=0) for one in some])
     untouched, removed, behind = (embed([getattr(one, which) for one in some]) for which in ("untouched", "removed", "behind"))
-    kept, moves = {}, {}
-    pairs: dict[str, dict[str, Points]] = {kind: {} for kind in KINDS}
-    for name in (KNOWN, *OTHERS):
-        pairs["placebo"][name] = embed([one.placebo[name] for one in some]) - untouched
-        pairs["removal"][name] = embed([one.removal[name] for one in some]) - behind
-        change = (pairs["placebo"][name] * captions).sum(axis=1, dtype=np.float64)
-        kept[name] = (change < 0) + 0.5 * (change == 0)
-        moves[name] = np.abs(change)
+    placebo = {name: embed([one.placebo[name] for one in some]) - untouched for name in INPAINTERS}
+    removal = {name: embed([one.removal[name] for one in some]) - behind for name in INPAINTERS}
+    changes = np.stack([(placebo[name] * captions).sum(axis=1, dtype=np.float64) for name in INPAINTERS])
     return Looked(
-        kept,
-        moves,
+        (changes < 0) + 0.5 * (changes == 0),
+        np.abs(changes),
         np.abs(((removed - untouched) * captions).sum(axis=1, dtype=np.float64)),
-        {kind: probed(by_inpainter) for kind, by_inpainter in pairs.items()},
+        np.stack([list(probed(pairs).values()) for pairs in (placebo, removal)]),
     )
 
 
@@ -218,20 +208,17 @@ def probed(pairs: dict[str, Points]) -> dict[str, NDArray[np.float64]]:
 def together(models: dict[int, Looked]) -> Seen:
     """What an arm's models see, by seed; a scene's values are averaged over them."""
 
-    def averaged(get: Callable[[Looked], NDArray[np.float64]]) -> NDArray[np.float64]:
-        return np.mean([get(one) for one in models.values()], axis=0)
+    kept, moves, below, probe = (np.mean([getattr(one, part.name) for one in models.values()], axis=0) for part in fields(Looked))
 
-    below = averaged(lambda one: one.removal_moves)
-    names = (KNOWN, *OTHERS)
+    def named(values: Iterable[NDArray[np.float64]]) -> dict[str, Value]:
+        return {name: mean(one) for name, one in zip(INPAINTERS, values, strict=True)}
+
     return Seen(
-        by_removal=mean(below),
         seeds=list(models),
-        kept={name: mean(averaged(lambda one, n=name: one.kept[n])) for name in names},  # type: ignore[misc]
-        moved={name: ratio(averaged(lambda one, n=name: one.placebo_moves[n]), below) for name in names},  # type: ignore[misc]
-        probe={
-            kind: {name: mean(averaged(lambda one, k=kind, n=name: one.probe[k][n])) for name in names}  # type: ignore[misc]
-            for kind in KINDS
-        },
+        kept=named(kept),
+        moved={name: ratio(one, below) for name, one in zip(INPAINTERS, moves, strict=True)},
+        by_removal=mean(below),
+        probe={kind: named(values) for kind, values in zip(KINDS, probe, strict=True)},
     )
 
 
@@ -240,18 +227,17 @@ def section(file: Path) -> list[tuple[str, list[Any]]]:
     if not file.is_file():
         return []
     made = Artefacts.model_validate_json(file.read_text(encoding="utf-8"))
-    names = (KNOWN, *OTHERS)
     head = (
         *("arm", "seeds"),
-        *(f"kept, {name}" for name in names),
+        *(f"kept, {name}" for name in INPAINTERS),
         "a real removal",
-        *(f"moved, {name}" for name in names),
-        *(f"probe, {kind}, {name}" for kind in KINDS for name in names),
+        *(f"moved, {name}" for name in INPAINTERS),
+        *(f"probe, {kind}, {name}" for kind in KINDS for name in INPAINTERS),
     )
     rows = []
     for arm, one in made.arms.items():
         kept, moved, *probe = (
-            [values[name].cell() for name in names] for values in (one.kept, one.moved, *(one.probe[kind] for kind in KINDS))
+            [values[name].cell() for name in INPAINTERS] for values in (one.kept, one.moved, *(one.probe[kind] for kind in KINDS))
         )
         seeds = ", ".join(map(str, one.seeds))
         rows.append((arm, seeds, *kept, one.by_removal.cell(), *moved, *(cell for cells in probe for cell in cells)))

@@ -60,9 +60,9 @@ class Draws:
         every, inverse = np.unique(np.concatenate(list(scenes.values())), return_inverse=True)
         ends = np.cumsum([len(one) for one in scenes.values()])[:-1]
         weights = np.concatenate([part.astype(np.float32) for part in drawn_weights(len(every), number, seed)])
-        groups = {}
+        groups, asked = {}, set(wanted)
         for name, places in zip(scenes, np.split(inverse, ends), strict=True):
-            if name in set(wanted):
+            if name in asked:
                 own, among = np.unique(places, return_inverse=True)
                 part = weights[:, own]
                 groups[name] = Group(among, part, np.matmul(part, np.bincount(among).astype(np.float32)))

@@ -149,16 +149,16 @@ def families(main: Manifest, true: Manifest) -> Iterator[Family]:
             yield Family(images[0], images[removed[0]], row["placebo"], truths[removed[0]], square)  # type: ignore[arg-type]
 
 
-def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) -> Manifold:
+def measure(found: Sequence[Family], snapshot: str, embed: Embed, version: str, say: Callable[[str], None]) -> Manifold:
     """Embed all images of all sets, and measure.
 
     Args:
-        made: the study's data.
+        found: the study's families, as ``families`` gives them.
+        snapshot: the id of theirs.
         embed: encoded images to unit vectors [N, D].
         version: of the model that embeds.
         say: is given a line of progress.
     """
-    found = list(families(made.main, made.snapshot("true")))
     if len(found) <= AROUND:
         raise ValueError(f"{len(found)} families have a dual and a placebo: too few to measure anything")
     say(f"{len(found)} families with a dual and a placebo")
@@ -190,7 +190,7 @@ def measure(made: Made, embed: Embed, version: str, say: Callable[[str], None]) 
             residual=mean(left[name]) if name in left and len(squares) else None,
         )
         say(f"{name}: {sets[name].model_dump()}")
-    return Manifold(model=version, snapshot=made.main.id, originals=len(found), squares=len(squares), sets=sets)
+    return Manifold(model=version, snapshot=snapshot, originals=len(found), squares=len(squares), sets=sets)
 
 
 def squares_of(found: Sequence[Family]) -> list[tuple[list[bytes], list[bytes]]]:
@@ -268,9 +268,10 @@ def main(
     """Measure, and write what the report shows."""
     clip, embed = load(model, checkpoint)
     made = Made(data.resolve(), Size(originals=originals), typer.echo)
-    found = measure(made, embed, clip.version, typer.echo)
+    some = list(families(made.main, made.snapshot("true")))
+    found = measure(some, made.main.id, embed, clip.version, typer.echo)
     if weights is not None:
-        squares = squares_of(list(families(made.main, made.snapshot("true"))))
+        squares = squares_of(some)
         trained = {arm: of_arm(list(weights_of(weights, arm).values()), squares) for arm in arms.split(",")}
         found = found.model_copy(update={"trained": trained})
     output.parent.mkdir(parents=True, exist_ok=True)

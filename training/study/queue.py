@@ -43,10 +43,17 @@ def setting_of(arm: Arm, regime: Regime, done: dict[str, Record], trial: int | N
     return settled(tuned, scores, regime.trials) if trial is None else trial_setting(tuned, trial, scores)
 
 
-def pending(regime: Regime, output: Path, extended: bool) -> list[Unit]:
-    """The runs that have no record yet, in order."""
+def pending(regime: Regime, output: Path, extended: bool, arms: Collection[str] = ()) -> list[Unit]:
+    """The runs of all or of some ``arms`` that have no record yet, in order: see ``wanted``."""
     done = read_all(records_of(output, regime), regime.name)
-    return [unit for unit in units(regime.trials, regime.seeds, extended) if unit.name not in done]
+    return [unit for unit in wanted(regime, extended, arms) if unit.name not in done]
+
+
+def wanted(regime: Regime, extended: bool, arms: Collection[str] = ()) -> list[Unit]:
+    """All runs in order; or those of some ``arms`` of any part, with the tries of the tuning that they wait for."""
+    every = units(regime.trials, regime.seeds, extended or bool(arms))
+    tuned = {tuned_by(BY_NAME[arm]).name for arm in arms}
+    return [unit for unit in every if not arms or unit.arm in (arms if unit.trial is None else tuned)]
 
 
 def work(
@@ -73,12 +80,7 @@ def work(
         longest = max(longest, took)
         chosen = ", ".join(f"{name} {one:g}" for name, one in asdict(setting).items() if one is not None)
         say(f"{unit.name}: {chosen}, validation {record.last_score:.3f}, best {record.score:.3f}, {took:.0f} s")
-    return sum(1 for unit in pending(bench.regime, output, extended or bool(arms)) if not arms or _belongs(unit, arms))
-
-
-def _belongs(unit: Unit, arms: Collection[str]) -> bool:
-    """Whether a run is one of some arms, or a try of the tuning that they wait for."""
-    return unit.arm in (arms if unit.trial is None else {tuned_by(BY_NAME[arm]).name for arm in arms})
+    return len(pending(bench.regime, output, extended, arms))
 
 
 @contextmanager
@@ -88,8 +90,8 @@ def next_run(bench: Bench, records: Path, extended: bool, arms: Collection[str])
     while True:
         waits = False
         done = read_all(records, bench.regime.name)
-        for unit in units(bench.regime.trials, bench.regime.seeds, extended or bool(arms)):
-            if unit.name in done or (arms and not _belongs(unit, arms)):
+        for unit in wanted(bench.regime, extended, arms):
+            if unit.name in done:
                 continue
             try:
                 setting = setting_of(BY_NAME[unit.arm], bench.regime, done, unit.trial)

@@ -7,7 +7,7 @@ from training.study import artefacts, figures, manifold
 from training.study.arms import ARMS, BY_NAME
 from training.study.compare import Estimate
 from training.study.endpoints import ENDPOINTS
-from training.study.findings import BEST, SEEDS, Contrast, Findings, Study, is_touched
+from training.study.findings import SEEDS, Contrast, Findings, Study, is_touched
 from training.study.queue import records_of
 from training.study.regime import Regime
 
@@ -103,7 +103,7 @@ def conclusion(found: Findings) -> str:
             + (f"; not on {', '.join(lost)}" if lost else "")
             + "."
         )
-    best = [one for one in found.secondary if one.claim.startswith(BEST) and one.found.seeds >= FEW]
+    best = [one for one in found.best if one.found.seeds >= FEW]
     if best:
         over, other = (
             [f"{c.other} ({_estimate(c.found, sign=True)}, {c.found.seeds} seeds)" for c in best if (c.found.low > 0) == is_over]
