@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from snapshots import drawn, write
 from train_processes import start, trained
 
+from training.benchmarks.encode import OpenClip
 from training.loop import train
 from training.model import WEIGHTS
 from training.options import OptionsError, make_options
@@ -157,14 +158,13 @@ def test_lora_and_wise_ft_end_between_start_and_trained_weights(options: dict[st
 
 
 def test_a_captioner_is_trained_by_its_captions_too(options: dict[str, Any], tmp_path: Path) -> None:
-    vision = TINY["vision_cfg"] | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}  # type: ignore[operator]
-    text = TINY["text_cfg"] | {"embed_cls": True, "output_tokens": True}  # type: ignore[operator]
-    decoder = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    config = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": decoder, "custom_text": True}
-    (tmp_path / "coca.json").write_text(json.dumps(config))
-    train(make_options(options | {"method": "coca", "model": str(tmp_path / "coca.json"), "output": str(tmp_path / "run")}))
+    captioner = {"method": "coca", "model": "embedded:coca_study.json"}  # as the study has it
+    train(make_options(options | captioner | {"output": str(tmp_path / "run")}))
     extra = [row["parts"]["extra"] for row in read_metrics(tmp_path / "run")]
     assert extra[-1] < extra[0]
+    clip = OpenClip.load(str(tmp_path / "run" / "final"), "")
+    seen, read = clip.model.encode_image(torch.zeros(2, 3, 64, 64)), clip.model.encode_text(clip.tokenize(["a cup", "a hat"]))
+    assert seen.shape == read.shape == (2, 64)
 
 
 def test_mlflow_follows_a_run_if_asked(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
