@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ def main() -> None:
         conserve(manifest, options.conserve, options.pool, options.workers)
         return
     model = build(make_options({"snapshot": options.snapshot, "output": "", "model": options.model}))
-    pixels, tokenize = Pixels(options.size or model.image_size, *model.mean_and_std), model.tokenize
+    own, tokenize = Pixels.of(model.network.visual), model.tokenize
+    pixels = replace(own, size=options.size or own.size)
     work = stand_in(options.step_seconds) if options.step_seconds else training(model, options.batch)
     print(f"snapshot {manifest.id}: {manifest.totals.images} images of {manifest.totals.families} families, {pixels.size} px")
     with tempfile.TemporaryDirectory() as folder:

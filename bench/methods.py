@@ -81,7 +81,7 @@ def stepper(options: Options, manifest: Manifest, count: int = 3) -> tuple[Calla
     method = make(options.method)
     torch.manual_seed(0)
     model = build(options)
-    pixels = Pixels(model.image_size, *model.mean_and_std)
+    pixels = Pixels.of(model.network.visual)
 
     def embed(words: list[str]) -> Tensor:
         with torch.inference_mode():

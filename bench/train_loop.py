@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional as F
 
 from training.batch import Batch, Facts
+from training.decode import Pixels
 from training.engine import start_engine, start_processes, train_step
 from training.methods import make
 from training.model import Model, build
@@ -44,7 +45,8 @@ def batches(model: Model, size: int, count: int, extra: int) -> list[Batch]:
             text_key=torch.arange(texts), kind=kind, variant=kind - 1, owner=owner,
         )  # fmt: skip
         tokens = model.tokenize([" ".join(draw.choices(WORDS, k=10)) for _ in range(texts)])
-        pixels = torch.randn(size, 3, model.image_size, model.image_size)
+        side = Pixels.of(model.network.visual).size
+        pixels = torch.randn(size, 3, side, side)
         made.append(Batch(pixels, tokens, facts, tuple(map(str, range(size))), tuple(map(str, range(texts)))))
     return made
 

@@ -1,5 +1,6 @@
 """The study: which runs there are, what data they get, and what may be said of their records."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,21 +10,24 @@ import pytest
 import snapshots
 
 from scenes.benchmark import MAKERS
+from training.benchmarks.encode import OpenClip
 from training.benchmarks.item import Verdict
 from training.families import families
 from training.methods import make
 from training.options import make_options
 from training.snapshot import read_manifest
-from training.study import derived
+from training.study import derived, world
 from training.study.arms import ARMS, BY_NAME, METHODS, Unit, units
 from training.study.compare import Draws, contrast, drawn_values, estimate, holm
+from training.study.data import Made, Size
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint
 from training.study.findings import Findings, Study, against
 from training.study.questions import Numbers, packed, unpacked
-from training.study.queue import NotTunedError, next_run, pending, records_of, setting_of
+from training.study.queue import NotTunedError, next_run, pending, records_of, setting_of, wanted
 from training.study.record import Record, RecordError, Weights, read, write
-from training.study.regime import FULL, QUICK, Setting, run_options, settled, trial_setting
+from training.study.regime import FULL, QUICK, Regime, Setting, run_options, settled, trial_setting
 from training.study.report import conclusion, write_report
+from training.study.world import GARMENTS, MADE, OBJECTS
 
 
 def test_every_arm_is_a_method_with_options_it_takes() -> None:
@@ -189,7 +193,9 @@ def test_five_seeds_find_nothing_where_there_is_nothing(of_seeds: float, of_scen
     assert 0.02 < wrong / times < 0.075
 
 
-def record(arm: str, share: float = 0.5, score: float = 0.5, seed: int = 0, trial: int | None = None) -> Record:
+def record(
+    arm: str, share: float = 0.5, score: float = 0.5, seed: int = 0, trial: int | None = None, regime: Regime = QUICK
+) -> Record:
     """A record as ``run`` makes it; its verdicts are drawn."""
     weights = None
     if trial is None:
@@ -202,7 +208,7 @@ def record(arm: str, share: float = 0.5, score: float = 0.5, seed: int = 0, tria
         ]
         weights = Weights(step=40, verdicts=packed(verdicts))
     return Record(
-        regime=QUICK.name, arm=arm, seed=seed, trial=trial, snapshot="s", questions="q",
+        regime=regime.name, arm=arm, seed=seed, trial=trial, snapshot="s", questions="q",
         start="c", commit="abc", device="a CPU", cpu_seconds=3600, settings={}, setting={"lr": 3e-4, "weight": None},
         budget=dict.fromkeys(("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds"), 1.0),
         pairs={"negative": 10, "true_but_negative": 1}, validation=[{"step": 20, "score": score}, {"step": 40, "score": score}],
@@ -210,15 +216,21 @@ def record(arm: str, share: float = 0.5, score: float = 0.5, seed: int = 0, tria
     )  # fmt: skip
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    shares = {"clip": 0.5, "powerset": 0.8, "shuffled": 0.8, "grey_box": 0.8, "negclip": 0.6, "powerset+negclip": 0.9}
+SHARES = {"clip": 0.5, "powerset": 0.8, "shuffled": 0.8, "grey_box": 0.8, "negclip": 0.6, "powerset+negclip": 0.9}
+
+
+def write_study(folder: Path, regime: Regime, shares: dict[str, float]) -> None:
     for arm, share in shares.items():
         for seed in range(5):
-            write(record(arm, share, seed=seed), records_of(tmp_path, QUICK) / f"{arm}_seed{seed}.json")
+            write(record(arm, share, seed=seed, regime=regime), records_of(folder, regime) / f"{arm}_seed{seed}.json")
     groups = {name.partition("/")[0] for point in ENDPOINTS for name in point.columns} | set(TOUCHED)
     numbers = Numbers("q", {group: np.arange(60, dtype=np.int32) for group in groups}, {"chance": {}, "shorter": {}, "probe": {}})
-    (records_of(tmp_path, QUICK) / "questions.json").write_text(numbers.as_json(), encoding="utf-8")
+    (records_of(folder, regime) / "questions.json").write_text(numbers.as_json(), encoding="utf-8")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    write_study(tmp_path, QUICK, SHARES)
     return tmp_path
 
 
@@ -262,6 +274,46 @@ def test_records_of_another_regime_are_other_runs(study: Path) -> None:
     assert "powerset_seed0" not in [unit.name for unit in pending(QUICK, study, extended=False)]
     assert "powerset_seed0" in [unit.name for unit in pending(FULL, study, extended=False)]
     assert records_of(study, FULL) != records_of(study, QUICK)  # a quick study takes nothing from a long one
+
+
+def test_a_second_world_has_its_own_runs_start_and_report(study: Path) -> None:
+    other = replace(QUICK, world=GARMENTS)
+    assert FULL.name == "cc915be1", "the runs that are committed are found by it"
+    assert len({QUICK.name, other.name, FULL.name}) == 3
+    assert replace(other, world=replace(GARMENTS, says="in other words", arms=())).name == other.name
+    assert write_report(study, other) == []
+    (report, *_), before = write_report(study, QUICK), "In another world"
+    assert before not in report.read_text(encoding="utf-8")
+
+    write_study(study, other, {"clip": 0.5, "powerset": 0.5, "shuffled": 0.5, "negclip": 0.5, "powerset+negclip": 0.5})
+    assert {unit.arm for unit in wanted(other, extended=True)} == set(GARMENTS.arms)
+    assert [one.name for one in write_report(study, other)] == [
+        *("report_garments.md", "report_garments.html", "arms_garments.svg", "validation_garments.svg")
+    ]
+    text = (study / "report_garments.md").read_text(encoding="utf-8")
+    assert "Claim *the power set beats CLIP* (powerset against clip): supported on no end point" in text
+    assert "(arms_garments.svg)" in text and before not in text
+    write_report(study, QUICK)
+    first = report.read_text(encoding="utf-8")
+    assert "supported on edits" in first.split("\n\n")[1], "each world's claims are of its own runs"
+    assert "Garments" in first.partition(before)[2]
+
+    options = run_options(other, Unit("clip"), Setting())
+    assert options["model"].startswith(MADE) and options["checkpoint"].startswith(MADE)
+    assert run_options(QUICK, Unit("clip"), Setting())["model"] == OBJECTS.model
+
+
+def test_a_start_that_is_made_is_made_once_and_named_alike_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "RECIPE", {"size": 32, "scenes": 4, "seed": 1})
+    made = Made(tmp_path / "data", Size(), print, GARMENTS)
+    options = made.located(GARMENTS.start | {"lr": 1.0})
+    clip = OpenClip.load(options["model"], options["checkpoint"])
+    assert options["lr"] == 1.0 and clip.model.visual.image_size in (32, (32, 32))
+    written = Path(options["checkpoint"]).stat().st_mtime_ns
+    assert made.located(GARMENTS.start) == {name: options[name] for name in GARMENTS.start}
+    assert Path(options["checkpoint"]).stat().st_mtime_ns == written
+    assert Made(tmp_path / "none", Size(), print).located(OBJECTS.start) == OBJECTS.start
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:

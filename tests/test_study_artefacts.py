@@ -9,9 +9,9 @@ import pytest
 from scenes import layout
 from scenes.render import masks
 from training.study.artefacts import INPAINTERS, KINDS, KNOWN, SEED, Artefacts, Edited, edited, look, probed, section, together
-from training.study.data import DOMAIN, SIZE
-from training.study.regime import START
+from training.study.data import SIZE
 from training.study.values import load, ratio, weights_of
+from training.study.world import OBJECTS
 from udfs import images
 
 RNG = np.random.default_rng(5)
@@ -27,7 +27,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def test_a_placebo_changes_no_thing_and_every_inpainter_fills_the_same_place(pairs: list[Edited]) -> None:
-    scenes = [layout.sample(DOMAIN, "test", SEED, index, SIZE) for index in range(40)]
+    scenes = [layout.sample(OBJECTS.domain, "test", SEED, index, SIZE) for index in range(40)]
     for one in pairs:
         things = [masks(scene).whole.any(axis=0) for scene in scenes if (pixels(one.untouched) == _picture(scene)).all()]
         assert len(things) == 1
@@ -77,7 +77,7 @@ def test_a_ratio_of_what_is_always_a_tenth_is_a_tenth() -> None:
 
 
 def test_the_start_is_asked_and_the_report_shows_it(pairs: list[Edited], tmp_path: Path) -> None:
-    once = look(pairs, *load(START["model"], START["checkpoint"]))
+    once = look(pairs, *load(**OBJECTS.start))
     seen = together({0: once, 3: once})
     assert seen.seeds == [0, 3] and set(seen.probe) == set(KINDS)
     assert all(0 <= seen.kept[name].value <= 1 and 0 < seen.moved[name].value < 1 for name in INPAINTERS)

@@ -70,7 +70,7 @@ def trained(job: dict[str, Any]) -> tuple[list[float], dict[str, torch.Tensor]]:
     options = make_options(job["options"])
     rank, world, device = start_processes(options)
     method, model = make(options.method), build(options, world)
-    pixels = Pixels(model.image_size, *model.mean_and_std, augment=False)
+    pixels = Pixels.of(model.network.visual, augment=False)
     batch = held_out_batch(read_manifest(options.snapshot), 1.0, method.needs, IMAGES, pixels, model.tokenize)
     engine = start_engine(model, method, options, device)
     losses = [train_step(engine, share_of(batch, rank, world), step).total.item() for step in range(STEPS)]

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -39,6 +39,14 @@ class Pixels:
     augment: bool = True
     flip: bool = False
     max_pixels: int = 50_000_000
+
+    @classmethod
+    def of(cls, visual: Any, augment: bool = True, flip: bool = False) -> "Pixels":
+        """Those that an open_clip image tower takes."""
+        size = visual.image_size
+        side = int(size[0] if isinstance(size, (tuple, list)) else size)
+        (r, g, b), (sr, sg, sb) = visual.image_mean, visual.image_std
+        return cls(side, (r, g, b), (sr, sg, sb), augment, flip)
 
     def tensor(self, cut: Sequence[Rgb]) -> "Tensor":
         """What ``cut`` made of I images, as float32 [I, 3, size, size], normalised."""

@@ -55,7 +55,7 @@ def train(options: Options, say: Say = print, progress: bool = False, validator:
         raise OptionsError(str(problem)) from None
     model = build(options, world)
     start = plain_state(model) if options.wise_ft < 1 else {}
-    pixels = Pixels(model.image_size, *model.mean_and_std, options.augment, options.flip)
+    pixels = Pixels.of(model.network.visual, options.augment, options.flip)
     validation = (validator or _validation(options, manifest, model)) if options.eval_every else None
     neighbours = _embedder(options, device) if method.needs.neighbours or method.needs.mined else None
 
@@ -130,7 +130,7 @@ def train(options: Options, say: Say = print, progress: bool = False, validator:
 def _validation(options: Options, manifest: Manifest, model: Model) -> Validation:
     other = read_manifest(options.validation) if options.validation else manifest
     share = 1.0 if options.validation else options.held_out
-    how = (options.validation_images, Pixels(model.image_size, *model.mean_and_std, augment=False), model.tokenize)
+    how = (options.validation_images, Pixels.of(model.network.visual, augment=False), model.tokenize)
     return Validation(held_out_batch(other, share, ORIGINALS, *how), held_out_batch(other, share, FAMILIES, *how))
 
 

@@ -21,7 +21,6 @@ from udfs.embed_clip import check_activation, register
 from udfs.weights import locate, version_of
 
 State = dict[str, Tensor]
-Channels = tuple[float, float, float]
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"  # the names that open_clip looks for in a folder
 
 
@@ -39,20 +38,6 @@ class Model:
     config: dict[str, Any]
     keys: dict[str, torch.Size]
     version: str
-
-    @property
-    def image_size(self) -> int:
-        """Side in pixels."""
-        visual: Any = self.network.visual
-        size = visual.image_size
-        return int(size[0] if isinstance(size, (tuple, list)) else size)
-
-    @property
-    def mean_and_std(self) -> tuple[Channels, Channels]:
-        """Of values in [0, 1], as its pictures are normalised."""
-        visual: Any = self.network.visual
-        (r, g, b), (sr, sg, sb) = visual.image_mean, visual.image_std
-        return (r, g, b), (sr, sg, sb)
 
 
 def build(options: Options, world: int = 1) -> Model:
@@ -131,8 +116,7 @@ def export(model: Model, state: State, folder: Path) -> None:
     from safetensors.torch import save_file
 
     visual: Any = model.network.visual
-    mean, std = model.mean_and_std
-    preprocess = {"mean": mean, "std": std} | {
+    preprocess = {"mean": tuple(visual.image_mean), "std": tuple(visual.image_std)} | {
         key: value for key, value in getattr(visual, "preprocess_cfg", {}).items() if key in ("interpolation", "resize_mode")
     }
     partial = folder.with_name(f".{folder.name}.partial")

@@ -34,10 +34,10 @@ from scenes.inpainting_data import components
 from scenes.render import masks, render
 from scenes.scene import Scene
 from training.benchmarks.encode import OpenClip, embed_texts
-from training.study.arms import START as UNTRAINED
-from training.study.data import DOMAIN, PROFILE, SIZE
-from training.study.regime import START
+from training.study.arms import START
+from training.study.data import SIZE
 from training.study.values import Embed, Points, Value, load, mean, ratio, weights_of
+from training.study.world import OBJECTS
 from udfs.role import Failure, Row
 
 SEED = 961  # of uniform scenes, asked about by no question
@@ -95,12 +95,12 @@ def edited(count: int, say: Callable[[str], None]) -> list[Edited]:
     from udfs.weights import located
 
     changes = {KNOWN: ()} | {name: [f"inpainter.{key}={value}" for key, value in one.items()] for name, one in OTHERS.items()}
-    every = {name: located(load_settings(PROFILE, change)) for name, change in changes.items()}
+    every = {name: located(load_settings(OBJECTS.profile, change)) for name, change in changes.items()}
     painters = {name: (settings, Inpainter(settings, "cpu")) for name, settings in every.items()}
     found: list[Edited] = []
     looked = 0
     for looked in range(20 * count):
-        one = _edited(layout.sample(DOMAIN, "test", SEED, looked, SIZE), painters)
+        one = _edited(layout.sample(OBJECTS.domain, "test", SEED, looked, SIZE), painters)
         found += [one] if one is not None else []
         if len(found) == count:
             break
@@ -262,7 +262,7 @@ def main(
     """Measure, and write what the report shows."""
     folders = {arm: weights_of(weights, arm) for arm in arms.split(",")}
     some = edited(scenes, typer.echo)
-    seen = {UNTRAINED.name: together({0: look(some, *load(START["model"], START["checkpoint"]))})}
+    seen = {START.name: together({0: look(some, *load(**OBJECTS.start))})}
     for arm, found in folders.items():
         seen[arm] = together({seed: look(some, *load(str(one), "")) for seed, one in found.items()})
         typer.echo(f"{arm}: {seen[arm].model_dump()}")

@@ -32,8 +32,9 @@ from training.snapshot import Manifest, read_manifest
 from training.study import derived, swapped
 from training.study.alone import alone
 from training.study.derived import Row
+from training.study.world import MADE, OBJECTS, World, make_start
 
-PROFILE, DOMAIN, SIZE = "embedded", "study", 96
+SIZE = 96
 ORIGINALS_SEED, MORE_SEED = 11, 12  # scenes to learn from
 VALIDATION_SEED, TEST_SEED = 140, 960  # questions: to choose by, and to report
 SHARES = {"quarter": 0.25, "half": 0.5}
@@ -68,6 +69,7 @@ class Made:
     folder: Path
     size: Size
     say: Callable[[str], None]
+    world: World = OBJECTS
 
     def snapshot(self, kind: str) -> Manifest:
         """A snapshot by its kind; made if it is not there.
@@ -75,6 +77,12 @@ class Made:
         Raises:
             DataError: the folder's data are of another world.
         """
+        # These two have folders and locks of their own: the engine takes long, and nobody else waits for it.
+        if kind == "large":
+            size = replace(self.size, originals=LARGE * self.size.originals)
+            return replace(self, folder=self.folder / kind, size=size).main
+        if kind == "four":
+            return replace(self, folder=self.folder / kind)._published("main", ("components.n=4",))
         with self._alone():
             return self._snapshot(kind)
 
@@ -83,11 +91,6 @@ class Made:
             return self.main
         if kind == "unfiltered":
             return self.unfiltered
-        if kind == "large":
-            size = replace(self.size, originals=LARGE * self.size.originals)
-            return replace(self, folder=self.folder / "large", size=size).main
-        if kind == "four":
-            return replace(self, folder=self.folder / "four")._published("main", ("components.n=4",))
         at = self.folder / "snapshots" / kind
         if kind == "more":
             return self._more(at)
@@ -110,14 +113,12 @@ class Made:
     @cached_property
     def main(self) -> Manifest:
         """The engine's own."""
-        with self._alone():
-            return self._published("main", ())
+        return self._published("main", ())
 
     @cached_property
     def unfiltered(self) -> Manifest:
         """Published with the filter open."""
-        with self._alone():
-            return self._published("unfiltered", OPEN)
+        return self._published("unfiltered", OPEN)
 
     @property
     def rejected(self) -> dict[int, float]:
@@ -130,7 +131,7 @@ class Made:
 
     def scene_of(self, record_id: str) -> Scene:
         """The scene that a record of the engine's was drawn from."""
-        return layout.sample(DOMAIN, "train", ORIGINALS_SEED, self._scenes[record_id], SIZE)
+        return layout.sample(self.world.domain, "train", ORIGINALS_SEED, self._scenes[record_id], SIZE)
 
     def questions(self, use: str) -> Path:
         """The folder of the questions to choose by ("validation") or to report ("test"); made if they are not there."""
@@ -141,27 +142,42 @@ class Made:
         with self._alone():
             if not (folder / "items.json").is_file():
                 self.say(f"drawing {count} questions a group, seed {seed}")
-                write(DOMAIN, seed, SIZE, count, list(MAKERS), folder)
+                write(self.world.domain, seed, SIZE, count, list(MAKERS), folder)
         return folder
+
+    def located(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of training, with the place of what is made here (``MADE``) in place of its name; made if it is not there."""
+        names = [name for name in ("model", "checkpoint") if options.get(name, "").startswith(MADE)]
+        if not names:
+            return options
+        import torch
+
+        folder = self.folder / "start"
+        with self._alone():
+            make_start(self.world, folder, torch.get_num_threads())
+        return options | {name: str(folder / options[name].removeprefix(MADE)) for name in names}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """By one process at a time, and of one world: a domain that has changed draws other scenes for the same numbers."""
-        world = hashlib.sha256(domains.load(DOMAIN).model_dump_json().encode()).hexdigest()[:16]
+        world = hashlib.sha256(domains.load(self.world.domain).model_dump_json().encode()).hexdigest()[:16]
         with alone(self.folder):
             note = self.folder / "world.txt"
             if not note.is_file():
                 note.write_text(world, encoding="utf-8")
             if note.read_text(encoding="utf-8") != world:
-                raise DataError(f"{self.folder} was made of another domain {DOMAIN!r} than this one: take another --work")
+                raise DataError(
+                    f"{self.folder} was made of another domain {self.world.domain!r} than this one: take another --work"
+                )
             yield
 
     def _published(self, kind: str, overrides: tuple[str, ...]) -> Manifest:
-        note = self.folder / f"{kind}.json"
-        if not note.is_file():
-            manifest = self._engine(overrides)
-            note.write_text(json.dumps({"snapshot": manifest.folder}), encoding="utf-8")
-        return read_manifest(json.loads(note.read_text(encoding="utf-8"))["snapshot"])
+        with self._alone():
+            note = self.folder / f"{kind}.json"
+            if not note.is_file():
+                manifest = self._engine(overrides)
+                note.write_text(json.dumps({"snapshot": manifest.folder}), encoding="utf-8")
+            return read_manifest(json.loads(note.read_text(encoding="utf-8"))["snapshot"])
 
     def _engine(self, overrides: tuple[str, ...]) -> Manifest:
         """Ingest, run the chain and publish, as a user would."""
@@ -172,8 +188,8 @@ class Made:
         from jobs.sources import complete, records
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        run = open_run(str(self.folder / "root"), PROFILE, [*overrides])
-        options = {"count": str(self.size.originals), "seed": str(ORIGINALS_SEED), "size": str(SIZE), "domain": DOMAIN}
+        run = open_run(str(self.folder / "root"), self.world.profile, [*self.world.overrides, *overrides])
+        options = {"count": str(self.size.originals), "seed": str(ORIGINALS_SEED), "size": str(SIZE), "domain": self.world.domain}
         ingest.add(run, records(run.store.spark, "scenes", complete("scenes", options, run.store.root), run.settings.ingest))
         run_chain(run, (*NAMES, "variants", "placebos"))
         manifest, _ = publish(run.store, run.settings, self.say)
@@ -195,7 +211,9 @@ class Made:
             group: list[Row] = []
             for index in range(shard, count, shards):
                 group.append(
-                    original(layout.sample(DOMAIN, "train", MORE_SEED, index, SIZE), self.main.settings["components"]["n"])
+                    original(
+                        layout.sample(self.world.domain, "train", MORE_SEED, index, SIZE), self.main.settings["components"]["n"]
+                    )
                 )
                 if len(group) == 64:
                     yield group

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.study.arms import ARMS, BY_NAME, COMBINATIONS, GENTLE, SCRATCH, TEXT_NEGATIVE, Arm, Unit, units
+from training.study.arms import ARMS, BY_NAME, COMBINATIONS, GENTLE, SCRATCH, TEXT_NEGATIVE, Arm, Unit
 from training.study.compare import Columns, Draws, Estimate, columns_of, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
-from training.study.queue import NUMBERS, pending, records_of
+from training.study.queue import NUMBERS, pending, records_of, wanted
 from training.study.record import Record, read_all
 from training.study.regime import Regime
 
@@ -117,13 +117,13 @@ class Findings:
 
     @property
     def missing(self) -> list[Unit]:
-        """Runs of the main regime that have no record."""
+        """Runs that have no record."""
         return pending(self.regime, self.study.folder, self.extended)
 
     @property
     def planned(self) -> int:
         """Runs that there are to be."""
-        return sum(1 for _ in units(self.regime.trials, self.regime.seeds, self.extended))
+        return len(wanted(self.regime, self.extended))
 
     def value(self, arm: str, points: Sequence[EndPoint]) -> Estimate:
         """An arm's value at the mean of some end points."""

@@ -31,8 +31,9 @@ from pydantic import BaseModel, ConfigDict
 
 from scenes import layout
 from training.snapshot import Manifest
-from training.study.data import DOMAIN, MORE_SEED, SIZE, Made, Size
+from training.study.data import MORE_SEED, SIZE, Made, Size
 from training.study.values import Embed, Points, Value, load, mean, weights_of
+from training.study.world import OBJECTS
 
 NEAREST, COVER, AROUND = 3, 5, 10  # neighbours: of a manifold's balls, of a covering, and of a dimension's estimate
 REFERENCE = 3000
@@ -217,7 +218,7 @@ def _scenes(split: Any, seed: int, count: int, first: int = 0) -> list[bytes]:
     from scenes.render import render
     from training.study.derived import PNG, encode
 
-    return [encode(render(layout.sample(DOMAIN, split, seed, first + i, SIZE)), PNG) for i in range(count)]
+    return [encode(render(layout.sample(OBJECTS.domain, split, seed, first + i, SIZE)), PNG) for i in range(count)]
 
 
 def section(file: Path) -> list[tuple[str, list[Any]]]:

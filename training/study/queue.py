@@ -50,10 +50,11 @@ def pending(regime: Regime, output: Path, extended: bool, arms: Collection[str] 
 
 
 def wanted(regime: Regime, extended: bool, arms: Collection[str] = ()) -> list[Unit]:
-    """All runs in order; or those of some ``arms`` of any part, with the tries of the tuning that they wait for."""
+    """All runs of the regime's world in order; or those of some ``arms`` of any part, with the tries of tuning they wait for."""
     every = units(regime.trials, regime.seeds, extended or bool(arms))
     tuned = {tuned_by(BY_NAME[arm]).name for arm in arms}
-    return [unit for unit in every if not arms or unit.arm in (arms if unit.trial is None else tuned)]
+    some = [unit for unit in every if not arms or unit.arm in (arms if unit.trial is None else tuned)]
+    return [unit for unit in some if not regime.world.arms or unit.arm in regime.world.arms]
 
 
 def work(

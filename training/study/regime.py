@@ -7,15 +7,15 @@ from typing import Any
 
 from training.study.arms import BY_NAME, Arm, Unit
 from training.study.data import Size
+from training.study.world import OBJECTS, World
 
-START = {"model": "embedded:clip_study.json", "checkpoint": "embedded:clip_study.safetensors"}
 RATES = (3e-4, 1e-3, 3e-3)  # tried first, the middle one being the default
 BETWEEN = 3**0.5  # what an arm without a weight of its own tries besides: the best rate, times and over this
 
 
 @dataclass(frozen=True)
 class Regime:
-    """Steps, batch and data of all runs; ``trials`` are the tries of tuning that each tuned arm has."""
+    """World, steps, batch and data of all runs; ``trials`` are the tries of tuning that each tuned arm has."""
 
     steps: int = 300
     batch_size: int = 128
@@ -25,11 +25,15 @@ class Regime:
     tuning_steps: int = 150
     seeds: int = 5
     size: Size = field(default_factory=Size)
+    world: World = OBJECTS
 
     @property
     def name(self) -> str:
         """Eight hexadecimal digits over all of it: runs of two regimes are never put together."""
-        return hashlib.sha256(json.dumps(asdict(self) | START, sort_keys=True).encode()).hexdigest()[:8]
+        tree = {name: one for name, one in asdict(self).items() if name != "world"}
+        # The first world is named by its start alone, as when it was the only one: its runs keep their name.
+        tree |= self.world.start if self.world == OBJECTS else self.world.identity
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:8]
 
 
 FULL = Regime()
@@ -83,7 +87,7 @@ def run_options(regime: Regime, unit: Unit, setting: Setting) -> dict[str, Any]:
     arm = BY_NAME[unit.arm]
     steps = regime.steps if unit.trial is None else regime.tuning_steps
     return {
-        **START,
+        **regime.world.start,
         "method": arm.method,
         "method_options": setting.options(arm),
         "steps": steps,

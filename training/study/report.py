@@ -1,6 +1,7 @@
-"""The study's report, Markdown and HTML, from the records alone: ``dualset study`` without a budget."""
+"""The study's reports, one a world, Markdown and HTML, from the records alone: ``dualset study`` without a budget."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from training.study import artefacts, figures, manifold
@@ -10,39 +11,64 @@ from training.study.endpoints import ENDPOINTS
 from training.study.findings import SEEDS, Contrast, Findings, Study, is_touched
 from training.study.queue import records_of
 from training.study.regime import Regime
+from training.study.world import OBJECTS, WORLDS
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 Section = tuple[str, list[str | Table]]  # a title, with paragraphs and tables
 Pictures = dict[str, tuple[str, str]]  # by the title of a section: a name, and the SVG
 FEW = 3  # seeds that the first paragraph speaks of, where it claims nothing
+TITLE = "Does the power set make CLIP understand composition?"
 NAME, MANIFOLD, ARTEFACTS = "report", "manifold.json", "artefacts.json"
 COSTS = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
 
 
 def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[Path]:
-    """Write ``report.md`` with its pictures, and ``report.html``, beside the runs; none if there is no run."""
+    """Write ``report.md`` with its pictures, and ``report.html``, beside the runs; none if there is no run.
+
+    Those of a further world have its name in theirs, and its first paragraph is in the first world's report.
+    """
     if not records_of(folder, regime).is_dir():
         return []
     study = Study(folder, regime)
     found, best = (Findings(study, which, extended) for which in ("final", "best"))
     if not found.runs:
         return []
-    parts = sections(found, best) + manifold.section(folder / MANIFOLD) + artefacts.section(folder / ARTEFACTS)
+    parts, ending = sections(found, best), ""
+    if regime.world == OBJECTS:
+        parts += elsewhere(folder, regime) + manifold.section(folder / MANIFOLD) + artefacts.section(folder / ARTEFACTS)
+    else:
+        ending = f"_{regime.world.name}"
     drawn = {
-        "All arms, last step": ("arms", figures.arms(found)),
-        "What each run cost": ("validation", figures.validation(found)),
+        "All arms, last step": (f"arms{ending}", figures.arms(found)),
+        "What each run cost": (f"validation{ending}", figures.validation(found)),
     }
-    files = [folder / f"{NAME}.md", folder / f"{NAME}.html", *(folder / f"{name}.svg" for name, _ in drawn.values())]
+    files = [
+        folder / f"{NAME}{ending}.md",
+        folder / f"{NAME}{ending}.html",
+        *(folder / f"{name}.svg" for name, _ in drawn.values()),
+    ]
     texts = [_document(parts, drawn), _html(parts, drawn), *(picture for _, picture in drawn.values())]
     for file, text in zip(files, texts, strict=True):
         file.write_text(text, encoding="utf-8")
     return files
 
 
+def elsewhere(folder: Path, regime: Regime) -> list[Section]:
+    """What the other worlds say, where there are runs in them."""
+    found = [Findings(Study(folder, replace(regime, world=world))) for world in WORLDS.values() if world != regime.world]
+    said = [
+        f"**{one.regime.world.name.capitalize()}** ({one.regime.world.says}; `report_{one.regime.world.name}.md`)."
+        f" {conclusion(one)} {state(one)}"
+        for one in found
+        if one.records and one.primary
+    ]
+    return [("In another world", list(said))] if said else []
+
+
 def sections(found: Findings, best: Findings) -> list[Section]:
     """Titles, with paragraphs and tables."""
     return [
-        ("Does the power set make CLIP understand composition?", [conclusion(found), state(found), *_flags(found)]),
+        (TITLE, [conclusion(found), state(found), *_flags(found)]),
         ("Primary contrasts", [PRIMARY, primary_table(found.primary)]),
         ("All arms, last step", [VALUES, arms_table(found)]),
         ("All arms, best step by validation", [arms_table(best)]),
@@ -128,8 +154,9 @@ def state(found: Findings) -> str:
     text = (
         f"{found.planned - len(missing)} of {found.planned} runs are done, {cpu:.2f} CPU hours, on {ran}"
         + (f" (tuning on {tuned})" if tuned and tuned != ran else "")
-        + f". Regime {found.regime.name}: {found.regime.steps} steps of {found.regime.batch_size} images,"
-        f" {found.regime.size.originals} originals, {found.regime.size.questions} questions a group."
+        + f". Regime {found.regime.name} in the world {found.regime.world.name}: {found.regime.steps} steps"
+        f" of {found.regime.batch_size} images, {found.regime.size.originals} originals,"
+        f" {found.regime.size.questions} questions a group."
     )
     return text + (f" Missing: {', '.join(missing)}." if missing else "")
 

@@ -14,14 +14,13 @@ import torch
 from training.benchmarks.encode import OpenClip
 from training.decode import Pixels
 from training.engine import Engine
-from training.model import build
 from training.options import make_options
 from training.study.arms import BY_NAME, Unit
 from training.study.data import Made
 from training.study.endpoints import ENDPOINTS, TOUCHED, group_of, untouched, value
 from training.study.questions import Questions, packed, unpacked
 from training.study.record import Record, Weights
-from training.study.regime import START, Regime, Setting, run_options
+from training.study.regime import Regime, Setting, run_options
 from training.track import read_metrics
 
 WEIGHTS = "weights"
@@ -59,7 +58,7 @@ class Bench:
     @cached_property
     def start(self) -> OpenClip:
         """The model that all methods begin with."""
-        return OpenClip.load(START["model"], START["checkpoint"])
+        return OpenClip.load(**self.made.located(self.regime.world.start))
 
     @cached_property
     def test(self) -> Questions:
@@ -85,7 +84,7 @@ class Bench:
         output = self.work / unit.name
         shutil.rmtree(output, ignore_errors=True)  # of a run that was stopped: it starts anew, and is counted whole
         options = run_options(self.regime, unit, setting) | {"snapshot": snapshot.folder, "output": str(output)}
-        record = train(make_options(options), lambda line: None, validator=Validator(self.validation))
+        record = train(make_options(self.made.located(options)), lambda line: None, validator=Validator(self.validation))
         rows = read_metrics(output)
         final: Weights | None = None
         best: Weights | None = None
@@ -144,9 +143,8 @@ class Bench:
         return packed(self.test.ask(clip.model.encode_image, clip.model.encode_text))
 
     def _questions(self, use: str, groups: tuple[str, ...]) -> Questions:
-        model = build(make_options(START | {"snapshot": "", "output": ""}))
-        pixels = Pixels(model.image_size, *model.mean_and_std, augment=False)
-        return Questions.load(self.made.questions(use), pixels, model.tokenize, groups)
+        pixels = Pixels.of(self.start.model.visual, augment=False)
+        return Questions.load(self.made.questions(use), pixels, self.start.tokenize, groups)
 
 
 def commit() -> str:

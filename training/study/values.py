@@ -55,13 +55,10 @@ def load(model: str, checkpoint: str) -> tuple[OpenClip, Embed]:
     import torch
 
     from training.decode import Pixels
-    from training.model import build
-    from training.options import make_options
     from training.study.questions import features_of
 
     clip = OpenClip.load(model, checkpoint)
-    built = build(make_options({"model": model, "checkpoint": checkpoint, "snapshot": "", "output": ""}))
-    pixels = Pixels(built.image_size, *built.mean_and_std, augment=False)
+    pixels = Pixels.of(clip.model.visual, augment=False)
 
     def embed(images: Sequence[bytes]) -> Points:
         with torch.inference_mode():
