@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import snapshots
 import torch
-from test_reader import ONE_OUT, SHUFFLED, TEXTS_ONLY, WHOLE, embed, members, read, with_placebos
+from read_batches import ONE_OUT, SHUFFLED, TEXTS_ONLY, WHOLE, embed, members, read, with_placebos
 
 from training.batch import Needs, TextKind
 from training.families import families
