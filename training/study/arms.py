@@ -50,10 +50,10 @@ START = Arm("start", "", "the scene-pretrained CLIP before any of it", "start", 
 METHODS = (
     Arm("clip", "clip", "fine-tuned on the originals alone", "method", seeds=5),
     Arm("negclip", "negclip", "swapped captions as negatives, mined images", "method", seeds=5),
-    Arm("simclip", "simclip", "batches of near neighbours in text space", "method"),
+    Arm("simclip", "simclip", "batches of near neighbours in text space", "method", seeds=5),
     Arm("ce_clip", "ce_clip", "intra-modal contrast and ranking", "method", weight=Weight("cmr", (0.1, 0.4)), seeds=5),
     Arm("svlc", "svlc", "negatives by rules, and analogies", "method", weight=Weight("negative", (0.5, 2.0)), seeds=5),
-    Arm("laclip", "laclip", "rewritten captions", "method"),
+    Arm("laclip", "laclip", "rewritten captions", "method", seeds=5),
     Arm("powerset", "powerset", "whole families: dual images and dual texts", "method", seeds=5),
     Arm("powerset+negclip", "powerset+negclip", "families, and swapped texts as negatives", "method", seeds=5),
     Arm("seven_times", "clip", "CLIP on seven times more really rendered originals", "method", data="more"),
@@ -85,6 +85,11 @@ EXCHANGED = tuple(
     )
     for kind in EXCHANGES
 )  # fmt: skip
+# What helped apart, put together: the same duals shuffled, colours exchanged, NegCLIP's texts.
+DESIGNED = Arm(
+    *("shuffled+negclip_colours", "powerset+negclip", "the combination shuffled, and components' colours exchanged", "extended"),
+    data="colours", options={"members": 1}, tuned_as="powerset+negclip", seeds=5,
+)  # fmt: skip
 # From nothing the rate is the regime's middle one: it is tuned for none of them.
 NOTHING = {"checkpoint": ""}
 CAPTIONER = NOTHING | {"model": "embedded:coca_study.json"}  # a config without weights: open_clip's CoCa has no ResNet
@@ -104,6 +109,7 @@ GENTLE = tuple(
 # In order of what they cost: the engine makes further data for the last ones.
 EXTENDED = (
     *EXCHANGED,
+    DESIGNED,
     *GENTLE,
     _control("image_frozen", "only the text tower is trained", run={"freeze": "image"}, part="extended"),
     _control("text_frozen", "only the image tower is trained", run={"freeze": "text"}, part="extended"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.study.arms import ARMS, BY_NAME, COMBINATIONS, GENTLE, SCRATCH, TEXT_NEGATIVE, Arm, Unit
+from training.study.arms import ARMS, BY_NAME, COMBINATIONS, DESIGNED, GENTLE, SCRATCH, TEXT_NEGATIVE, Arm, Unit
 from training.study.compare import Columns, Draws, Estimate, columns_of, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
@@ -164,14 +164,17 @@ class Findings:
         pairs += [
             (f"the power set against CLIP on {words}", f"powerset_{data}", f"clip_{data}") for data, words in CURVE_WORDS.items()
         ]
-        return self._at_the_mean(pairs) + self.best
+        return self._at_the_mean(pairs) + self.best + self.over_methods(DESIGNED.name, "what was designed from this")
 
     @cached_property
     def best(self) -> list[Contrast]:
         """The best combination against each other method, at the mean of the end points; not corrected."""
         best = self.chosen(COMBINATIONS)
-        methods = self._there("method") if best else []
-        return self._at_the_mean([(f"best combination against {arm.name}", str(best), arm.name) for arm in methods])
+        return self.over_methods(best, "best combination") if best else []
+
+    def over_methods(self, name: str, what: str) -> list[Contrast]:
+        """An arm against each other method, at the mean of the end points."""
+        return self._at_the_mean([(f"{what} against {arm.name}", name, arm.name) for arm in self._there("method")])
 
     def _at_the_mean(self, pairs: Sequence[tuple[str, str, str]]) -> list[Contrast]:
         return [
@@ -218,6 +221,8 @@ class Findings:
 
 def against(arm: Arm) -> str:
     """What a control or an extended arm is compared with: what it differs from in one thing."""
+    if arm == DESIGNED:
+        return "shuffled+negclip"
     if arm in GENTLE:
         return f"powerset_{arm.data}"
     return "clip_scratch" if arm in SCRATCH else arm.tuned_as
