@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     from jobs.tables import TableError
     from training.options import OptionsError
     from training.snapshot import SnapshotError
+    from training.study import StudyError
 
     try:
         app(args=None if arguments is None else [*arguments, *sys.argv[1:]])
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
         EnvironmentProblem,
         OptionsError,
         SnapshotError,
+        StudyError,
     ) as problem:
         err.print(f"dualset: {problem}", style="red", markup=False, highlight=False)
         sys.exit(1)

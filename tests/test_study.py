@@ -1,6 +1,5 @@
 """The study: which runs there are, what data they get, and what may be said of their records."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,24 +9,21 @@ import pytest
 import snapshots
 
 from scenes.benchmark import MAKERS
-from training.benchmarks.encode import OpenClip
 from training.benchmarks.item import Verdict
 from training.families import families
 from training.methods import make
 from training.options import make_options
 from training.snapshot import read_manifest
-from training.study import derived, world
+from training.study import derived
 from training.study.arms import ARMS, BY_NAME, METHODS, Unit, units
 from training.study.compare import Draws, contrast, drawn_values, estimate, holm
-from training.study.data import Made, Size
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint
 from training.study.findings import Findings, Study, against
 from training.study.questions import Numbers, packed, unpacked
-from training.study.queue import NotTunedError, next_run, pending, records_of, setting_of, wanted
+from training.study.queue import NotTunedError, next_run, pending, records_of, setting_of
 from training.study.record import Record, RecordError, Weights, read, write
 from training.study.regime import FULL, QUICK, Regime, Setting, run_options, settled, trial_setting
 from training.study.report import conclusion, write_report
-from training.study.world import GARMENTS, MADE, OBJECTS
 
 
 def test_every_arm_is_a_method_with_options_it_takes() -> None:
@@ -274,46 +270,6 @@ def test_records_of_another_regime_are_other_runs(study: Path) -> None:
     assert "powerset_seed0" not in [unit.name for unit in pending(QUICK, study, extended=False)]
     assert "powerset_seed0" in [unit.name for unit in pending(FULL, study, extended=False)]
     assert records_of(study, FULL) != records_of(study, QUICK)  # a quick study takes nothing from a long one
-
-
-def test_a_second_world_has_its_own_runs_start_and_report(study: Path) -> None:
-    other = replace(QUICK, world=GARMENTS)
-    assert FULL.name == "cc915be1", "the runs that are committed are found by it"
-    assert len({QUICK.name, other.name, FULL.name}) == 3
-    assert replace(other, world=replace(GARMENTS, says="in other words", arms=())).name == other.name
-    assert write_report(study, other) == []
-    (report, *_), before = write_report(study, QUICK), "In another world"
-    assert before not in report.read_text(encoding="utf-8")
-
-    write_study(study, other, {"clip": 0.5, "powerset": 0.5, "shuffled": 0.5, "negclip": 0.5, "powerset+negclip": 0.5})
-    assert {unit.arm for unit in wanted(other, extended=True)} == set(GARMENTS.arms)
-    assert [one.name for one in write_report(study, other)] == [
-        *("report_garments.md", "report_garments.html", "arms_garments.svg", "validation_garments.svg")
-    ]
-    text = (study / "report_garments.md").read_text(encoding="utf-8")
-    assert "Claim *the power set beats CLIP* (powerset against clip): supported on no end point" in text
-    assert "(arms_garments.svg)" in text and before not in text
-    write_report(study, QUICK)
-    first = report.read_text(encoding="utf-8")
-    assert "supported on edits" in first.split("\n\n")[1], "each world's claims are of its own runs"
-    assert "Garments" in first.partition(before)[2]
-
-    options = run_options(other, Unit("clip"), Setting())
-    assert options["model"].startswith(MADE) and options["checkpoint"].startswith(MADE)
-    assert run_options(QUICK, Unit("clip"), Setting())["model"] == OBJECTS.model
-
-
-def test_a_start_that_is_made_is_made_once_and_named_alike_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "RECIPE", {"size": 32, "scenes": 4, "seed": 1})
-    made = Made(tmp_path / "data", Size(), print, GARMENTS)
-    options = made.located(GARMENTS.start | {"lr": 1.0})
-    clip = OpenClip.load(options["model"], options["checkpoint"])
-    assert options["lr"] == 1.0 and clip.model.visual.image_size in (32, (32, 32))
-    written = Path(options["checkpoint"]).stat().st_mtime_ns
-    assert made.located(GARMENTS.start) == {name: options[name] for name in GARMENTS.start}
-    assert Path(options["checkpoint"]).stat().st_mtime_ns == written
-    assert Made(tmp_path / "none", Size(), print).located(OBJECTS.start) == OBJECTS.start
-    assert not (tmp_path / "none").exists()
 
 
 def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:

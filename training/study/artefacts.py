@@ -35,8 +35,8 @@ from scenes.render import masks, render
 from scenes.scene import Scene
 from training.benchmarks.encode import OpenClip, embed_texts
 from training.study.arms import START
-from training.study.data import SIZE
-from training.study.values import Embed, Points, Value, load, mean, ratio, weights_of
+from training.study.data import SIZE, Made, Size
+from training.study.values import RUNS, WEIGHTS, Embed, Points, Value, load, mean, ratio, weights_of
 from training.study.world import OBJECTS
 from udfs.role import Failure, Row
 
@@ -254,13 +254,14 @@ def section(file: Path) -> list[tuple[str, list[Any]]]:
 
 
 def main(
-    weights: Annotated[Path, typer.Option(help="the folder of the runs' last weights: runs/weights of a regime")],
+    data: Annotated[Path, typer.Option(help="the study's data: the folder of a regime under dualset study's --work")],
     arms: Annotated[str, typer.Option(help="which arms, divided by commas, beside the start")] = "clip,powerset",
     scenes: Annotated[int, typer.Option(min=FOLDS * 4)] = 1000,
     output: Annotated[Path, typer.Option(help="the file that the report reads")] = Path("study/artefacts.json"),
 ) -> None:
     """Measure, and write what the report shows."""
-    folders = {arm: weights_of(weights, arm) for arm in arms.split(",")}
+    Made(data, Size(), typer.echo).check()
+    folders = {arm: weights_of(data / RUNS / WEIGHTS, arm) for arm in arms.split(",")}
     some = edited(scenes, typer.echo)
     seen = {START.name: together({0: look(some, *load(**OBJECTS.start))})}
     for arm, found in folders.items():

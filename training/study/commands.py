@@ -36,6 +36,7 @@ def study(
     from training.study.regime import FULL, QUICK
     from training.study.report import write_report
     from training.study.run import Bench
+    from training.study.values import RUNS
     from training.study.world import WORLDS
 
     if unknown := set(arm or ()) - set(BY_NAME):
@@ -50,7 +51,7 @@ def study(
     output = output or Path("runs/study/quick" if quick else "study")
     if quick or budget_minutes:
         made = Made(work.resolve() / regime.name, regime.size, say, regime.world)
-        bench = Bench(regime, made, work / regime.name / "runs")
+        bench = Bench(regime, made, work / regime.name / RUNS)
         left = do_runs(bench, output, budget_minutes or 1e9, extended, say, arm or ())
         say(f"{left} runs left" if left else "all runs are done")
     for one in WORLDS.values():

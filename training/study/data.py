@@ -1,6 +1,6 @@
 """The study's data: scenes through the whole engine, the snapshots made from theirs, and the questions.
 
-    main                 the engine's own: biased scenes, embedded profile, kept by its policy
+    main                 the engine's own: biased scenes, the world's profile, kept by its policy
     grey, true           the same families, holes painted grey, or removals really rendered
     unfiltered, random   before the filter, and with as many duals rejected at random
     quarter, half        a part of the families
@@ -29,12 +29,12 @@ from scenes import layout
 from scenes.captions import tell
 from scenes.scene import Scene
 from training.snapshot import Manifest, read_manifest
-from training.study import derived, swapped
+from training.study import StudyError, derived, swapped
 from training.study.alone import alone
 from training.study.derived import Row
 from training.study.world import MADE, OBJECTS, World, make_start
 
-SIZE = 96
+SIZE, NOTE = 96, "world.txt"
 ORIGINALS_SEED, MORE_SEED = 11, 12  # scenes to learn from
 VALIDATION_SEED, TEST_SEED = 140, 960  # questions: to choose by, and to report
 SHARES = {"quarter": 0.25, "half": 0.5}
@@ -49,7 +49,7 @@ OPEN = (
 )
 
 
-class DataError(RuntimeError):
+class DataError(StudyError):
     """The study's data cannot be had; the message says why."""
 
 
@@ -150,26 +150,32 @@ class Made:
         names = [name for name in ("model", "checkpoint") if options.get(name, "").startswith(MADE)]
         if not names:
             return options
-        import torch
-
-        folder = self.folder / "start"
-        with self._alone():
-            make_start(self.world, folder, torch.get_num_threads())
+        folder = self.folder.parent / f"start_{self.world.name}"  # of all regimes
+        with alone(folder):
+            make_start(self.world, folder)
         return options | {name: str(folder / options[name].removeprefix(MADE)) for name in names}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """By one process at a time, and of one world: a domain that has changed draws other scenes for the same numbers."""
-        world = hashlib.sha256(domains.load(self.world.domain).model_dump_json().encode()).hexdigest()[:16]
         with alone(self.folder):
-            note = self.folder / "world.txt"
+            note = self.folder / NOTE
             if not note.is_file():
-                note.write_text(world, encoding="utf-8")
-            if note.read_text(encoding="utf-8") != world:
-                raise DataError(
-                    f"{self.folder} was made of another domain {self.world.domain!r} than this one: take another --work"
-                )
+                note.write_text(self._domain, encoding="utf-8")
+            self.check()
             yield
+
+    def check(self) -> None:
+        """Raise DataError where the folder has no data, or those of another world."""
+        note = self.folder / NOTE
+        if not note.is_file():
+            raise DataError(f"{self.folder} has no data of the study")
+        if note.read_text(encoding="utf-8") != self._domain:
+            raise DataError(f"{self.folder} was made of another domain {self.world.domain!r} than this one: take another --work")
+
+    @property
+    def _domain(self) -> str:
+        return hashlib.sha256(domains.load(self.world.domain).model_dump_json().encode()).hexdigest()[:16]
 
     def _published(self, kind: str, overrides: tuple[str, ...]) -> Manifest:
         with self._alone():

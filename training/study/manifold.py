@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict
 from scenes import layout
 from training.snapshot import Manifest
 from training.study.data import MORE_SEED, SIZE, Made, Size
-from training.study.values import Embed, Points, Value, load, mean, weights_of
+from training.study.values import RUNS, WEIGHTS, Embed, Points, Value, load, mean, weights_of
 from training.study.world import OBJECTS
 
 NEAREST, COVER, AROUND = 3, 5, 10  # neighbours: of a manifold's balls, of a covering, and of a dimension's estimate
@@ -262,8 +262,7 @@ def main(
     model: Annotated[str, typer.Option(help="an open_clip model")] = "embedded:clip_study.json",
     checkpoint: Annotated[str, typer.Option(help="its weights")] = "embedded:clip_study.safetensors",
     originals: Annotated[int, typer.Option(min=20, help="of the study's data")] = Size().originals,
-    weights: Annotated[Path | None, typer.Option(help="the runs' last weights: additivity after training, too")] = None,
-    arms: Annotated[str, typer.Option(help="of which arms, divided by commas")] = "clip,powerset",
+    arms: Annotated[str, typer.Option(help="additivity after training, too, of these arms, divided by commas")] = "",
     output: Annotated[Path, typer.Option(help="the file that the report reads")] = Path("study/manifold.json"),
 ) -> None:
     """Measure, and write what the report shows."""
@@ -271,9 +270,9 @@ def main(
     made = Made(data.resolve(), Size(originals=originals), typer.echo)
     some = list(families(made.main, made.snapshot("true")))
     found = measure(some, made.main.id, embed, clip.version, typer.echo)
-    if weights is not None:
+    if arms:
         squares = squares_of(some)
-        trained = {arm: of_arm(list(weights_of(weights, arm).values()), squares) for arm in arms.split(",")}
+        trained = {arm: of_arm(list(weights_of(data / RUNS / WEIGHTS, arm).values()), squares) for arm in arms.split(",")}
         found = found.model_copy(update={"trained": trained})
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found.model_dump(), indent=1) + "\n", encoding="utf-8")

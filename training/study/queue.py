@@ -8,12 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from training.study.arms import BY_NAME, METHODS, Arm, Unit, units
+from training.study.data import DataError
 from training.study.questions import write_numbers
 from training.study.record import Record, read_all, write
 from training.study.regime import RATES, Regime, Setting, settled, trial_setting, tuned_by
 from training.study.run import Bench
+from training.study.values import RUNS
 
-RUNS, NUMBERS = "runs", "questions.json"
+NUMBERS = "questions.json"
 PAUSE = 5.0  # seconds between two looks at what other processes have done
 
 
@@ -65,10 +67,16 @@ def work(
     A run takes as long as the longest so far, it is assumed; the first one is begun in any case. ``arms`` are the only ones whose
     runs are done, extended or not; none: all.
     """
-    began, longest = time.monotonic(), 0.0
     records = records_of(output, bench.regime)
     records.mkdir(parents=True, exist_ok=True)
+    others = {record.start for record in read_all(records, bench.regime.name).values()} - {bench.start.version}
+    if others:
+        raise DataError(
+            f"the runs in {records} began with another CLIP, {', '.join(sorted(others))}, than there is here"
+            f" ({bench.start.version}): put that one in its place, or give another --output"
+        )
     write_numbers(bench.test, records / NUMBERS)
+    began, longest = time.monotonic(), 0.0  # making what is missing is not part of the budget
     while (time.monotonic() - began + longest) < 60 * minutes:
         with next_run(bench, records, extended, arms) as found:
             if found is None:

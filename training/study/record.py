@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from training.study import StudyError
 from training.study.questions import Packed
 
 
-class RecordError(ValueError):
+class RecordError(StudyError):
     """A run's file is none, or is of another version."""
 
 

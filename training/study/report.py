@@ -58,7 +58,7 @@ def elsewhere(folder: Path, regime: Regime) -> list[Section]:
     found = [Findings(Study(folder, replace(regime, world=world))) for world in WORLDS.values() if world != regime.world]
     said = [
         f"**{one.regime.world.name.capitalize()}** ({one.regime.world.says}; `report_{one.regime.world.name}.md`)."
-        f" {conclusion(one)} {state(one)}"
+        f" {' '.join(map(str, (conclusion(one), state(one), *_flags(one))))}"
         for one in found
         if one.records and one.primary
     ]
@@ -91,8 +91,8 @@ SECONDARY = "Not corrected for their number: they explain the primary ones, and 
 COLUMNS = (
     "Percent right, means over seeds. *chance*, *shorter* (the text with fewer characters) and *probe* (a linear model of the"
     " texts' words, fitted on these questions) see no image. Which tests enter an end point was decided before the runs"
-    " (REGISTERED.md, groups): relations, counts and exchanged places were learned by no model. Untouched is meant of removal:"
-    " `swap-att` is what methods with swapped texts train on, and `wino-colour` what exchanged colours are."
+    " (REGISTERED.md, groups): relations, counts and exchanged places were learned by no model of the first world. Untouched is"
+    " meant of removal: `swap-att` is what methods with swapped texts train on, and `wino-colour` what exchanged colours are."
 )
 TOUCHED_NOTE = (
     "They ask whether something that was removed is there: in-distribution for every arm with duals. They are in no mean."

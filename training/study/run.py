@@ -21,9 +21,8 @@ from training.study.endpoints import ENDPOINTS, TOUCHED, group_of, untouched, va
 from training.study.questions import Questions, packed, unpacked
 from training.study.record import Record, Weights
 from training.study.regime import Regime, Setting, run_options
+from training.study.values import WEIGHTS
 from training.track import read_metrics
-
-WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from training.benchmarks.encode import OpenClip
 Points = NDArray[np.float32]  # unit vectors [N, D]
 Embed = Callable[[Sequence[bytes]], Points]
 DRAWS = 1000
+RUNS, WEIGHTS = "runs", "weights"  # folders in that of a regime's data: runs under way, and in it the last weights of those done
 
 
 class Value(BaseModel):

@@ -48,7 +48,7 @@ OBJECTS = World(
 )
 GARMENTS = World(
     name="garments",
-    says="garments seen from above, found by the source's annotations and filled by OpenCV",
+    says="garments seen from above, found by the source's annotations, filled by OpenCV, and by no look at the result rejected",
     domain="study_garments",
     profile="annotations",
     overrides=("lexicon=garments",),
@@ -61,10 +61,14 @@ WORLDS = {world.name: world for world in (OBJECTS, GARMENTS)}
 RECIPE = {"size": 64, "scenes": 16000, "seed": 1}  # of every world's first CLIP: see MODEL_CARD_clip.md
 
 
-def make_start(world: World, folder: Path, threads: int) -> None:
-    """Train the CLIP that all begin with, where it is not there yet; one thread gives the same weights again on one machine."""
+def make_start(world: World, folder: Path) -> None:
+    """Train the CLIP that all begin with, where it is not there yet: on one thread, which gives the same again on one machine."""
+    import torch
+
     from scenes import train_clip
 
     if all((folder / name.removeprefix(MADE)).is_file() for name in world.start.values()):
         return
-    train_clip.main(folder, world.domain, **RECIPE, epochs=world.epochs, threads=threads)
+    threads = torch.get_num_threads()
+    train_clip.main(folder, world.domain, **RECIPE, epochs=world.epochs, threads=1)
+    torch.set_num_threads(threads)
