@@ -71,8 +71,13 @@ CONTROLS = (
     _control("placebo", "half of the originals with an object-free region inpainted", options={"placebo": 0.5}),
 )  # fmt: skip
 PARTS: tuple[Data, ...] = ("quarter", "half")
+ON: dict[Data, str] = {
+    "quarter": "a quarter of the originals",
+    "half": "a half of the originals",
+    "large": "four times the originals",
+}
 CURVE = tuple(
-    Arm(f"{name}_{data}", name, f"{name} on a {data} of the originals", "curve", data=data, tuned_as=name)
+    Arm(f"{name}_{data}", name, f"{name} on {ON[data]}", "curve", data=data, tuned_as=name)
     for data in PARTS
     for name in ("clip", "powerset")
 )
@@ -98,19 +103,24 @@ SCRATCH = (
     Arm("coca_scratch", "coca", "a captioner from nothing, with a transformer for images", "extended", run=CAPTIONER),
 )
 LARGE = tuple(
-    Arm(f"{name}_large", name, f"{name} on four times the originals", "extended", data="large", tuned_as=name)
+    Arm(f"{name}_large", name, f"{name} on {ON['large']}", "extended", data="large", tuned_as=name)
     for name in ("clip", "powerset")
 )
-# CLIP's rate was chosen with all originals, and is high for few: this asks how much of the curve is due to that.
+# Rates were chosen with all originals: CLIP's is high for few, and the power set's perhaps low for many. These ask how much of
+# the curve is due to that.
 GENTLE = tuple(
-    Arm(f"clip_{data}_gentle", "clip", f"clip on a {data}, at the power set's rate", "extended", data=data, tuned_as="powerset")
-    for data in PARTS
+    Arm(f"clip_{data}_gentle", "clip", f"clip on {words}, at the power set's rate", "extended", data=data, tuned_as="powerset")
+    for data, words in ON.items()
 )
+BOLD = Arm(
+    *("powerset_large_bold", "powerset", f"powerset on {ON['large']}, at CLIP's rate", "extended"),
+    data="large", tuned_as="clip",
+)  # fmt: skip
 # In order of what they cost: the engine makes further data for the last ones.
 EXTENDED = (
     *EXCHANGED,
     DESIGNED,
-    *GENTLE,
+    *GENTLE[:-1],
     _control("image_frozen", "only the text tower is trained", run={"freeze": "image"}, part="extended"),
     _control("text_frozen", "only the image tower is trained", run={"freeze": "text"}, part="extended"),
     _control("only_one", "at most one component of an image: N = 1", data="one", part="extended"),
@@ -128,6 +138,8 @@ EXTENDED = (
     *SCRATCH,
     _control("only_four", "up to four components: N = 4", data="four", part="extended"),
     *LARGE,
+    GENTLE[-1],
+    BOLD,
 )
 ARMS = (START, *METHODS, *CONTROLS, *CURVE, *EXTENDED)
 BY_NAME = {arm.name: arm for arm in ARMS}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.study.arms import ARMS, BY_NAME, COMBINATIONS, DESIGNED, GENTLE, SCRATCH, TEXT_NEGATIVE, Arm, Unit
+from training.study.arms import ARMS, BOLD, BY_NAME, COMBINATIONS, DESIGNED, GENTLE, ON, SCRATCH, TEXT_NEGATIVE, Arm, Unit
 from training.study.compare import Columns, Draws, Estimate, columns_of, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
@@ -24,7 +24,6 @@ CLAIMS = (
     "families in a batch matter",
     "the best combination beats the best text-negative method",
 )
-CURVE_WORDS = {"quarter": "a quarter of the originals", "half": "a half of the originals", "large": "four times the originals"}
 
 
 @dataclass(frozen=True)
@@ -161,9 +160,7 @@ class Findings:
         """Each method against CLIP and each control against the power set, at the mean of the end points; not corrected."""
         pairs = [(f"{arm.name} against CLIP", arm.name, "clip") for arm in self._there("method") if arm.name != "clip"]
         pairs += [(arm.says, arm.name, against(arm)) for arm in self._there("control") + self._there("extended")]
-        pairs += [
-            (f"the power set against CLIP on {words}", f"powerset_{data}", f"clip_{data}") for data, words in CURVE_WORDS.items()
-        ]
+        pairs += [(f"the power set against CLIP on {words}", f"powerset_{data}", f"clip_{data}") for data, words in ON.items()]
         return self._at_the_mean(pairs) + self.best + self.over_methods(DESIGNED.name, "what was designed from this")
 
     @cached_property
@@ -223,6 +220,8 @@ def against(arm: Arm) -> str:
     """What a control or an extended arm is compared with: what it differs from in one thing."""
     if arm == DESIGNED:
         return "shuffled+negclip"
+    if arm == BOLD:
+        return f"clip_{arm.data}"
     if arm in GENTLE:
         return f"powerset_{arm.data}"
     return "clip_scratch" if arm in SCRATCH else arm.tuned_as

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.study import artefacts, figures, manifold
-from training.study.arms import ARMS, BY_NAME
+from training.study.arms import ARMS, BY_NAME, ON
 from training.study.compare import Estimate
 from training.study.endpoints import ENDPOINTS
 from training.study.findings import SEEDS, Contrast, Findings, Study, is_touched
@@ -129,6 +129,9 @@ def conclusion(found: Findings) -> str:
             + (f"; not on {', '.join(lost)}" if lost else "")
             + "."
         )
+    curve = {words: found.difference(f"powerset_{data}", f"clip_{data}", ENDPOINTS) for data, words in ON.items()}
+    if steps := [f"{_estimate(one, sign=True)} with {words}" for words, one in curve.items() if one is not None]:
+        said.append(f"How much the power set is worth against CLIP depends on the originals: {', '.join(steps)}, on the mean.")
     best = [one for one in found.best if one.found.seeds >= FEW]
     if best:
         over, other = (
