@@ -256,6 +256,12 @@ def test_fewer_seeds_than_registered_decide_nothing(study: Path) -> None:
     assert conclusion(found).startswith("**There are contrasts of fewer than 5 seeds")
 
 
+def test_the_report_says_where_shuffled_duals_do_better(study: Path) -> None:
+    for seed in range(5):
+        write(record("shuffled", 0.97, seed=seed), records_of(study, QUICK) / f"shuffled_seed{seed}.json")
+    assert "over the same duals shuffled, which do better on edits and" in conclusion(Findings(Study(study, QUICK)))
+
+
 def test_a_baseline_below_clip_is_flagged_and_another_device_is_named(study: Path) -> None:
     for seed in range(5):
         write(record("negclip", 0.1, seed=seed), records_of(study, QUICK) / f"negclip_seed{seed}.json")

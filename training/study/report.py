@@ -110,7 +110,12 @@ def conclusion(found: Findings) -> str:
         )
     families = [one for one in found.primary if one.other == "shuffled"]
     if families and not any(one.verdict == "supported" for one in families):
-        said.append("**Keeping families together in a batch added nothing that these runs show** over the same duals shuffled.")
+        better = [one.point for one in families if one.verdict == "the other way round"]
+        said.append(
+            "**Keeping families together in a batch added nothing that these runs show** over the same duals shuffled"
+            + (f", which do better on {' and '.join(better)}" if better else "")
+            + "."
+        )
     grey = found.difference("grey_box", "powerset", ENDPOINTS)
     if grey is not None and grey.high >= 0:
         boxes = _estimate(grey, sign=True)
