@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+# The suite's two processes have a core each: more threads of torch's would wait for one another, spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 YOLO = SHARED / "models" / "yolov8n-seg_int8.tflite"

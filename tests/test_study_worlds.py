@@ -39,6 +39,7 @@ def test_a_second_world_has_its_own_runs_start_and_report(study: Path) -> None:
     ]
     text = (study / "report_garments.md").read_text(encoding="utf-8")
     assert "Claim *the power set beats CLIP* (powerset against clip): supported on no end point" in text
+    assert text.startswith("## Does the power set make CLIP understand composition in the world garments?")
     assert "(arms_garments.svg)" in text and before not in text
     write_report(study, QUICK)
     first = report.read_text(encoding="utf-8")

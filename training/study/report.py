@@ -68,7 +68,7 @@ def elsewhere(folder: Path, regime: Regime) -> list[Section]:
 def sections(found: Findings, best: Findings) -> list[Section]:
     """Titles, with paragraphs and tables."""
     return [
-        (TITLE, [conclusion(found), state(found), *_flags(found)]),
+        (title(found), [conclusion(found), state(found), *_flags(found)]),
         ("Primary contrasts", [PRIMARY, primary_table(found.primary)]),
         ("All arms, last step", [VALUES, arms_table(found)]),
         ("All arms, best step by validation", [arms_table(best)]),
@@ -78,6 +78,12 @@ def sections(found: Findings, best: Findings) -> list[Section]:
         ("What each run cost", [cost_table(found)]),
         ("What tuning chose", [tuning_table(found)]),
     ]
+
+
+def title(found: Findings) -> str:
+    """The first line, with the world where it is not the first."""
+    world = found.regime.world
+    return TITLE if world == OBJECTS else f"{TITLE[:-1]} in the world {world.name}?"
 
 
 PRIMARY = (
