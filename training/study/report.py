@@ -140,8 +140,10 @@ def conclusion(found: Findings) -> str:
             + (f"; not on {', '.join(lost)}" if lost else "")
             + "."
         )
-    curve = {words: found.difference(f"powerset_{data}", f"clip_{data}", ENDPOINTS) for data, words in ON.items()}
-    if steps := [f"{_estimate(one, sign=True)} with {words}" for words, one in curve.items() if one is not None]:
+    sizes = {"_quarter": ON["quarter"], "_half": ON["half"], "": "all of them", "_large": ON["large"]}
+    curve = {words: found.difference(f"powerset{size}", f"clip{size}", ENDPOINTS) for size, words in sizes.items()}
+    steps = [f"{_estimate(one, sign=True)} with {words}" for words, one in curve.items() if one is not None]
+    if len(steps) > 1:
         said.append(f"How much the power set is worth against CLIP depends on the originals: {', '.join(steps)}, on the mean.")
     best = [one for one in found.best if one.found.seeds >= FEW]
     if best:
@@ -291,7 +293,7 @@ def _html(parts: Sequence[Section], drawn: Pictures) -> str:
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Study</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; font-size: 13px; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
 th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) {{ text-align: left; }}
