@@ -1,4 +1,4 @@
-"""What the reader's tests share: needs, and what is read with them."""
+"""What the reader's tests share: needs, snapshots, and what is read of them."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import pytest
 import snapshots
 import torch
 
@@ -61,6 +62,16 @@ def with_placebos(count: int, **more: Any) -> list[dict[str, Any]]:
     """Families of which those with a component have a placebo: a picture in one grey."""
     rows = snapshots.drawn(count, **more)
     return [row | {"placebo": snapshots.picture([], 0, shade=row["n"]) if row["n"] else None} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return snapshots.write(tmp_path_factory.mktemp("reader") / "twenty", with_placebos(20, variants=True), waves=2)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return snapshots.write(tmp_path_factory.mktemp("reader") / "two", snapshots.two())
 
 
 def embed(texts: list[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import snapshots
 import torch
-from read_batches import RICH, SHUFFLED, WHOLE, embed, members, read, with_placebos
+from read_batches import RICH, SHUFFLED, WHOLE, embed, manifest, members, read, two
 
 from training.batch import Needs, TextKind
 from training.collate import normalised
@@ -17,15 +17,7 @@ from training.snapshot import Manifest, SnapshotError
 from udfs.images import ImageError
 from udfs.variants import POSITIVE
 
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return snapshots.write(tmp_path_factory.mktemp("reader") / "twenty", with_placebos(20, variants=True), waves=2)
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return snapshots.write(tmp_path_factory.mktemp("reader") / "two", snapshots.two())
+__all__ = ["manifest", "two"]  # fixtures
 
 
 def test_a_batch_and_its_facts(two: Manifest) -> None:

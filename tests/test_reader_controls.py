@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import snapshots
 import torch
-from read_batches import ONE_OUT, SHUFFLED, TEXTS_ONLY, WHOLE, embed, members, read, with_placebos
+from read_batches import ONE_OUT, SHUFFLED, TEXTS_ONLY, WHOLE, embed, manifest, members, read, two, with_placebos
 
 from training.batch import Needs, TextKind
 from training.families import families
@@ -18,15 +18,7 @@ from training.methods import make
 from training.sampling import chunks
 from training.snapshot import Manifest
 
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return snapshots.write(tmp_path_factory.mktemp("controls") / "twenty", with_placebos(20, variants=True), waves=2)
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return snapshots.write(tmp_path_factory.mktemp("controls") / "two", snapshots.two())
+__all__ = ["manifest", "two"]  # fixtures
 
 
 def test_leave_one_out(manifest: Manifest) -> None:

@@ -17,7 +17,7 @@ import snapshots
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from read_batches import MIXED, ONE_OUT, RICH, SHUFFLED, TEXTS_ONLY, WHOLE, epochs, ids, members, read, with_placebos
+from read_batches import MIXED, ONE_OUT, RICH, SHUFFLED, TEXTS_ONLY, WHOLE, epochs, ids, manifest, members, read, two
 
 from training import families as reading
 from training.batch import Needs
@@ -31,14 +31,7 @@ from training.snapshot import Manifest, SnapshotError
 ROWS = snapshots.drawn(12, seed=5)
 
 
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return snapshots.write(tmp_path_factory.mktemp("reader") / "twenty", with_placebos(20, variants=True), waves=2)
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return snapshots.write(tmp_path_factory.mktemp("reader") / "two", snapshots.two())
+__all__ = ["manifest", "two"]  # fixtures
 
 
 @pytest.mark.parametrize(

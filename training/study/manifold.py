@@ -259,8 +259,8 @@ def section(file: Path) -> list[tuple[str, list[Any]]]:
 
 def main(
     data: Annotated[Path, typer.Option(help="the study's data: the folder of a regime under dualset study's --work")],
-    model: Annotated[str, typer.Option(help="an open_clip model")] = "embedded:clip_study.json",
-    checkpoint: Annotated[str, typer.Option(help="its weights")] = "embedded:clip_study.safetensors",
+    model: Annotated[str, typer.Option(help="an open_clip model")] = OBJECTS.model,
+    checkpoint: Annotated[str, typer.Option(help="its weights")] = OBJECTS.checkpoint,
     originals: Annotated[int, typer.Option(min=20, help="of the study's data")] = Size().originals,
     arms: Annotated[str, typer.Option(help="additivity after training, too, of these arms, divided by commas")] = "",
     output: Annotated[Path, typer.Option(help="the file that the report reads")] = Path("study/manifold.json"),

@@ -11,7 +11,7 @@ from training.study.endpoints import ENDPOINTS
 from training.study.findings import SEEDS, Contrast, Findings, Study, is_touched
 from training.study.queue import records_of
 from training.study.regime import Regime
-from training.study.world import OBJECTS, WORLDS
+from training.study.world import OBJECTS, WORLDS, World
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 Section = tuple[str, list[str | Table]]  # a title, with paragraphs and tables
@@ -33,11 +33,9 @@ def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[P
     found, best = (Findings(study, which, extended) for which in ("final", "best"))
     if not found.runs:
         return []
-    parts, ending = sections(found, best), ""
+    parts, ending = sections(found, best), ending_of(regime.world)
     if regime.world == OBJECTS:
         parts += elsewhere(folder, regime) + manifold.section(folder / MANIFOLD) + artefacts.section(folder / ARTEFACTS)
-    else:
-        ending = f"_{regime.world.name}"
     drawn = {
         "All arms, last step": (f"arms{ending}", figures.arms(found)),
         "What each run cost": (f"validation{ending}", figures.validation(found)),
@@ -53,11 +51,16 @@ def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[P
     return files
 
 
+def ending_of(world: World) -> str:
+    """What the names of a world's report and pictures end with."""
+    return "" if world == OBJECTS else f"_{world.name}"
+
+
 def elsewhere(folder: Path, regime: Regime) -> list[Section]:
     """What the other worlds say, where there are runs in them."""
     found = [Findings(Study(folder, replace(regime, world=world))) for world in WORLDS.values() if world != regime.world]
     said = [
-        f"**{one.regime.world.name.capitalize()}** ({one.regime.world.says}; `report_{one.regime.world.name}.md`)."
+        f"**{one.regime.world.name.capitalize()}** ({one.regime.world.says}; `{NAME}{ending_of(one.regime.world)}.md`)."
         f" {' '.join(map(str, (conclusion(one), state(one), *_flags(one))))}"
         for one in found
         if one.records and one.primary
