@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install demo test lint
+.PHONY: install demo test lint chromium
 
 install: $(STAMP)
 
@@ -17,14 +17,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	# Compiled once here: every Spark worker would otherwise compile torch and all else at each start.
 	$(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m jobs.install_jars
+	$(BIN)/python -m jobs.engine.install_jars
 	touch $(STAMP)
 
 demo: install
 	$(BIN)/dualset demo --root runs/demo
 
 lint: install
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-test: install lint
+chromium:
+	@tests/support/install_chromium.sh
+
+test: install lint chromium
 	$(BIN)/python -m pytest

@@ -1,1 +1,1 @@
-"""Spark jobs, a module a stage, and the command line over them."""
+"""Spark jobs, a module for each stage, and the command line over them."""

@@ -1,108 +1,111 @@
-"""The chain of stages, and running it: once, again and again, from one stage on, or only what failed."""
+"""The chain of stages, and the ways to run it: once, continuously, anew from a stage on, or only the rows that failed."""
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs import extract, ingest, inpaint, placebos, plan, recheck, rewrite, score, segment, variants
-from jobs.stream import Batch, Run, Stage, StageError, finish, generation_of, reset, start, write
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from jobs.engine.schemas import TABLES
+from jobs.engine.stream import Batch, Run, Stage, StageError, bring_up_to_date, generation_of, reset, write
+from jobs.engine.views import latest
+from jobs.engine.writers import writing
 
 CHAIN: tuple[Stage, ...] = tuple(module.STAGE for module in (ingest, extract, segment, plan, rewrite, inpaint, recheck, score))
 NAMES = tuple(stage.name for stage in CHAIN)
-BESIDE: tuple[Stage, ...] = (variants.STAGE, placebos.STAGE)  # run where asked for by name; no stage waits for them
+SIDE_STAGES: tuple[Stage, ...] = (variants.STAGE, placebos.STAGE)  # run only by name; no stage waits for them
 
 
-def named(names: Sequence[str]) -> list[Stage]:
-    """Stages by name, in the order of the chain, those beside it last."""
-    every = (*CHAIN, *BESIDE)
-    unknown = sorted(set(names) - {stage.name for stage in every})
+def stages_named(names: Sequence[str]) -> list[Stage]:
+    """The stages of these names, in the order of the chain, side stages last.
+
+    Raises:
+        StageError: there is no stage of such a name.
+    """
+    stages = (*CHAIN, *SIDE_STAGES)
+    unknown = sorted(set(names) - {stage.name for stage in stages})
     if unknown:
-        beside = ", ".join(stage.name for stage in BESIDE)
-        raise StageError(f"no stage {', '.join(unknown)}; the chain is {', '.join(NAMES)}, and beside it {beside}")
-    return [stage for stage in every if stage.name in names]
+        side = ", ".join(stage.name for stage in SIDE_STAGES)
+        raise StageError(f"no stage {', '.join(unknown)}; the chain is {', '.join(NAMES)}; side stages: {side}")
+    return [stage for stage in stages if stage.name in names]
 
 
 def run_chain(run: Run, names: Sequence[str] = NAMES) -> None:
-    """Bring each stage up to what its source holds, one after the other."""
-    for stage in named(names):
-        finish(start(stage, run), stage)
+    """Bring each stage up to date with its source, one after the other."""
+    for stage in stages_named(names):
+        bring_up_to_date(stage, run)
 
 
 def run_continuously(run: Run, names: Sequence[str] = NAMES) -> None:
-    """Go round the chain, with a pause, until interrupted."""
+    """Run the chain again and again, with a pause between the rounds, until interrupted."""
     while True:
         run_chain(run, names)
         time.sleep(run.settings.spark.pause_s)
 
 
 def fresh_from(run: Run, name: str) -> None:
-    """Drop the tables and checkpoints of a stage and of all after it. ``records`` stays: it is what the sources said."""
-    (stage,) = named([name])
-    gone = CHAIN[CHAIN.index(stage) :] if stage in CHAIN else (stage,)
-    dropped = {one.target for one in gone}
-    reset((*gone, *(one for one in BESIDE if one.source in dropped)), run)
+    """Drop the tables and checkpoints of a stage and of all later ones. ``records`` stays: it is what the sources hold."""
+    (first,) = stages_named([name])
+    chain = CHAIN[CHAIN.index(first) :] if first in CHAIN else (first,)
+    dropped = {stage.target for stage in chain}
+    stages = (*chain, *(stage for stage in SIDE_STAGES if stage.source in dropped))
+    with writing(run.store.root, [stage.target for stage in stages], run.say):
+        reset(stages, run)
 
 
 def retry(run: Run, status: str, names: Sequence[str] = NAMES) -> dict[str, int]:
-    """Try again what ended with ``status``: appends attempt + 1 for just those keys; returns how many, by stage.
+    """Try the rows that ended with ``status`` again: append attempt + 1 for their keys. Returns the number of keys by stage.
 
-    A stage's rows are tried with the settings that its checkpoint belongs to. Rows that turn out well flow on with the next run.
+    The settings must be those that the stage's checkpoint belongs to. Rows that are ok now flow on with the next run.
 
     Raises:
-        StageError: ``status`` is ok (such rows have gone on, and would be there twice), or the settings are others.
+        StageError: ``status`` is ok (such rows have flowed on, and would appear twice), or the settings are others.
     """
     if status == "ok":
         raise StageError(
-            "rows that are ok have gone on and are not tried again; to start a stage anew: dualset run --fresh STAGE"
+            "rows that are ok have flowed on and are not tried again; to start a stage anew: dualset run --fresh STAGE"
         )
-    tried = {}
-    for stage in named(names):
-        if run.store.is_empty(stage.target):
-            continue
-        tried[stage.name] = _retry_stage(run, stage, status)
-    return tried
+    keys_by_stage = {}
+    for stage in stages_named(names):
+        if not run.store.is_empty(stage.target):
+            with writing(run.store.root, [stage.target], run.say) as check:
+                keys_by_stage[stage.name] = _retry_stage(run, stage, status, check)
+    return keys_by_stage
 
 
-def _retry_stage(run: Run, stage: Stage, status: str) -> int:
-    from pyspark.sql import functions as F
-
-    from jobs.schemas import TABLES
-    from jobs.views import latest
-
-    generation = generation_of(stage, run)  # refuses where the settings are not those of the rows that are there
+def _retry_stage(run: Run, stage: Stage, status: str, check: Callable[[], None]) -> int:
+    generation = generation_of(stage, run)  # refuses where the table's rows were made with other settings
     key = list(TABLES[stage.target].key)
     current = run.store.spark.sql(f"SELECT * FROM {latest(run.store, stage.target, withdrawn=False)}")  # noqa: S608
     failed = current.where(F.col("status") == status).select("ingest_batch", *key, "attempt")
-    waves = [row["ingest_batch"] for row in failed.select("ingest_batch").distinct().orderBy("ingest_batch").collect()]
+    batches = [row["ingest_batch"] for row in failed.select("ingest_batch").distinct().orderBy("ingest_batch").collect()]
     total = 0
-    for wave in waves:
-        mine = failed.where(F.col("ingest_batch") == wave).persist()
-        attempts = sorted(row["attempt"] for row in mine.select("attempt").distinct().collect())
+    for ingest_batch in batches:
+        failed_here = failed.where(F.col("ingest_batch") == ingest_batch).persist()
+        attempts = sorted(row["attempt"] for row in failed_here.select("attempt").distinct().collect())
         for attempt in attempts:
-            again = mine.where(F.col("attempt") == attempt).select(*key)
-            facts = again.agg(F.count("*").alias("keys"), F.bit_xor(F.xxhash64(*key)).alias("digest")).collect()[0]
+            keys = failed_here.where(F.col("attempt") == attempt).select(*key)
+            facts = keys.agg(F.count("*").alias("keys"), F.bit_xor(F.xxhash64(*key)).alias("digest")).collect()[0]
             total += facts["keys"]
-            batch = _sources_of(run, stage, wave, again, attempt + 1)
-            rows = stage.transform(batch).join(F.broadcast(again), on=key, how="left_semi")
-            # The same keys are written once, also by two that try them again at the same time.
-            application = f"{stage.name}-retry-{generation}-{wave}-{facts['digest'] & (2**64 - 1):016x}"
+            batch = _sources_of(run, stage, ingest_batch, keys, attempt + 1)
+            rows = stage.transform(batch).join(F.broadcast(keys), on=key, how="left_semi")
+            # Two retries of the same keys at the same time have the same application: Delta writes their rows once.
+            application = f"{stage.name}-retry-{generation}-{ingest_batch}-{facts['digest'] & (2**64 - 1):016x}"
+            check()
             write(stage, run, rows, -1, attempt + 1, application, attempt + 1)
             for kept in batch.kept:
                 kept.unpersist()
-        mine.unpersist()
+        failed_here.unpersist()
     return total
 
 
-def _sources_of(run: Run, stage: Stage, wave: str, again: "DataFrame", attempt: int) -> Batch:
-    from pyspark.sql import functions as F
-
-    wanted = F.broadcast(again.select("record_id").distinct())
+def _sources_of(run: Run, stage: Stage, ingest_batch: str, keys: DataFrame, attempt: int) -> Batch:
+    """The batch that a stage makes the rows of ``keys`` from."""
+    records = F.broadcast(keys.select("record_id").distinct())
     rows = run.store.read(stage.source).where(F.col("status") == "ok")
     if stage.source == "records":
-        rows = rows.withColumn("ingest_batch", F.lit(wave))
+        rows = rows.withColumn("ingest_batch", F.lit(ingest_batch))
     else:
-        rows = rows.where(F.col("ingest_batch") == wave)
-    return Batch(rows.join(wanted, on="record_id", how="left_semi"), run.store, run.settings, (wave,), attempt)
+        rows = rows.where(F.col("ingest_batch") == ingest_batch)
+    return Batch(rows.join(records, on="record_id", how="left_semi"), run.store, run.settings, (ingest_batch,), attempt)

@@ -1,42 +1,97 @@
-"""What all commands share: the console, the options that each has, and how an invocation is opened."""
+"""What all commands share: the console, common options, opening a root, and how an error ends a command."""
 
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from jobs.settings import load_settings
+from jobs.settings import SettingsError, load_settings
+from udfs.errors import DualsetError
+from udfs.redact import ADVICE, has_secret, without_secrets
 
 if TYPE_CHECKING:
-    from jobs.stream import Run
+    from jobs.engine.stream import Run
 
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 Root = Annotated[str, typer.Option(help="folder of the tables and checkpoints; any path that Spark can write")]
-Profile = Annotated[str, typer.Option(help="embedded, photos, gpu, or a YAML file")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="a setting as a.b=c; may be given again")]
+Profile = Annotated[str, typer.Option(help="embedded, annotations, photos, gpu, or a YAML file")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="override a setting, as a.b=c; may be repeated")]
+
+
+def log(line: str) -> None:
+    """Print one line, without the secrets of addresses; captions and paths in it are data, not markup."""
+    out.print(without_secrets(line), highlight=False, markup=False)
+
+
+def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
+    """Run a command line. An expected failure becomes one line on stderr and exit code 1, an interrupt exit code 130."""
+    try:
+        app(args=arguments)
+    except DualsetError as problem:
+        err.print(f"dualset: {without_secrets(str(problem))}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("dualset: stopped; run the same command again to go on", markup=False, highlight=False)
+        sys.exit(130)
+
+
+def run_command(command: Callable[..., None], help: str | None = None) -> None:  # noqa: A002 - typer's own name for it
+    """Run a single command as a program: the entry point of a file that spark-submit or a launcher starts."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(help=help)(command)
+    run_app(app)
+
+
+def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """A keyword parameter for ``with_parameters``; without a default it is required."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def with_parameters(command: Callable[..., None], parameters: Sequence[inspect.Parameter]) -> Callable[..., None]:
+    """A command that takes ``**values``, with a signature that typer can read: these parameters, required ones first."""
+
+    def wrapper(**values: Any) -> None:
+        command(**values)
+
+    ordered = sorted(parameters, key=lambda p: p.default is not inspect.Parameter.empty)
+    wrapper.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in ordered}
+    return wrapper
 
 
 def open_run(root: str, profile: str, overrides: list[str] | None) -> "Run":
-    """Settings, session, store and progress lines of one invocation."""
-    from jobs.session import open_session
-    from jobs.stream import Run
-    from jobs.tables import Store
+    """Open a root for an invocation: its settings, its session, its store, and a progress line for each micro-batch."""
+    from pyspark.logger import PySparkLogger
 
+    from jobs.engine.session import open_session
+    from jobs.engine.stream import Run
+    from jobs.engine.tables import Store
+
+    for logger in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        # A page of JSON before the one line in which a command says the same.
+        PySparkLogger.getLogger(logger).setLevel(logging.CRITICAL + 1)
     settings = load_settings(profile, overrides or ())
     spark = open_session(settings)
-    return Run(Store.of(spark, absolute(root), settings), settings, report=_print_batch)
+    return Run(Store.of(spark, absolute(root), settings), settings, report=_print_batch, say=log)
 
 
 def absolute(path: str) -> str:
-    """Local paths made absolute: Spark's workers may run elsewhere. URIs stay as they are."""
+    """Make a local path absolute, as Spark's workers may have another working folder. URIs stay as they are.
+
+    Raises:
+        SettingsError: the path has a secret in it, which checkpoints, manifests and log lines would keep.
+    """
+    if has_secret(path):
+        raise SettingsError(f"{without_secrets(path)} was given with a password or key, which files would keep; {ADVICE}")
     return path if "://" in path or path.startswith("dbfs:") else str(Path(path).resolve())
 
 
 def _print_batch(stage: str, row: dict[str, Any]) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in sorted(row["rows"].items())) or "nothing"
-    out.print(
-        f"  {stage:<8} batch {row['batch_id']}: {row['rows_in']} in, {counts}, {row['wall_seconds']:.1f} s",
-        highlight=False,
-    )
+    log(f"  {stage:<8} batch {row['batch_id']}: {row['rows_in']} in, {counts}, {row['wall_seconds']:.1f} s")

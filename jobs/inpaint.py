@@ -1,39 +1,35 @@
-"""inpaint: an image without each subset of its components. ``dual_texts`` -> ``dual_images``, 2^n rows a record.
+"""inpaint: an image without each subset of its components. ``dual_texts`` -> ``dual_images``, 2^n rows for each record.
 
-spark-submit --properties-file conf/spark-defaults.conf jobs/inpaint.py --root R
+spark-submit --properties-file jobs/engine/spark-defaults.conf jobs/inpaint.py --root R
 """
 
-from typing import TYPE_CHECKING
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from jobs.schemas import DUAL
-from jobs.stream import Batch, Stage
+from jobs.engine.schemas import DUAL
+from jobs.engine.stream import Batch, Stage
+from jobs.submit import submit
+from udfs.factory import model_udf
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
-
-def transform(batch: Batch) -> "DataFrame":
-    """Families meet their images by broadcast; a family's images are made and written together, in subset order."""
-    from pyspark.sql import functions as F
-
-    from udfs.factory import model_udf
-
+def transform(batch: Batch) -> DataFrame:
+    """Families are broadcast to their images. The images of a family are made and written together, by ascending subset."""
     settings = batch.settings.inpainter
-    inpaint = model_udf("udfs.inpaint:Inpainter", batch.settings, f"duals ARRAY<{DUAL}>", settings.batch_size)
+    inpaint = model_udf("udfs.inpaint.inpainter:Inpainter", batch.settings, f"duals ARRAY<{DUAL}>", settings.batch_size)
     families = batch.lookup("families").select("record_id", "n", "components")
-    found = batch.lookup("instances").select("record_id", "instances")
+    instances = batch.lookup("instances").select("record_id", "instances")
     narrow = (
         batch.rows.select("record_id")
         .join(families, on="record_id", how="inner")
-        .join(found, on="record_id", how="inner")
+        .join(instances, on="record_id", how="inner")
         .select("record_id", "n", F.expr(MASKS).alias("components"))
     )
     images = batch.lookup("images").select("ingest_batch", "record_id", "image")
-    made = images.join(F.broadcast(narrow), on="record_id", how="inner").select(
-        "ingest_batch", "record_id", "n", inpaint(F.struct("record_id", "image", "components")).alias("made")
+    results = images.join(F.broadcast(narrow), on="record_id", how="inner").select(
+        "ingest_batch", "record_id", "n", inpaint(F.struct("record_id", "image", "components")).alias("result")
     )
-    rows = made.select("ingest_batch", "record_id", "made", F.expr(f"inline(coalesce(made.duals, {FAILED}))"))
-    lineage = [F.col(f"made.{name}").alias(name) for name in ("model", "model_version", "device", "seconds")]
+    rows = results.select("ingest_batch", "record_id", "result", F.expr(f"inline(coalesce(result.duals, {FAILED}))"))
+    lineage = [F.col(f"result.{name}").alias(name) for name in ("model", "model_version", "device", "seconds")]
     columns = [name for name in DUAL_COLUMNS if name not in ("status", "error")]
     return rows.select(
         "ingest_batch",
@@ -54,7 +50,7 @@ transform(components, c -> struct(c.label AS label,
 DUAL_COLUMNS = (
     "subset", "removed", "edited_fraction", "seam", "reused", "seed", "width", "height", "image", "status", "error",
 )  # fmt: skip
-# An image that fails as a whole still has its 2^n rows, each with the reason.
+# An image that fails as a whole still gets its 2^n rows, each with the reason.
 _NULLS = ", ".join(
     f"cast(null AS {kind}) AS {name}"
     for name, kind in zip(
@@ -65,12 +61,10 @@ _NULLS = ", ".join(
 )
 FAILED = (
     f"transform(sequence(0, (1 << n) - 1), s -> struct(cast(s AS INT) AS subset, {_NULLS},"
-    " made.status AS status, made.error AS error))"
+    " result.status AS status, result.error AS error))"
 )
 
 STAGE = Stage("inpaint", "dual_texts", "dual_images", ("inpainter", "codec"), transform, blob_target=True)
 
 if __name__ == "__main__":
-    from jobs.cli import run_stage
-
-    run_stage(STAGE.name)
+    submit(STAGE)

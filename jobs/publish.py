@@ -1,11 +1,11 @@
 """publish: an immutable snapshot for training, ``<root>/snapshots/<id>``: Parquet whose row is a whole family, and a manifest.
 
-    spark-submit --properties-file conf/spark-defaults.conf jobs/publish.py --root R --shards 8
+    spark-submit --properties-file jobs/engine/spark-defaults.conf jobs/publish.py --root R --shards 8
 
-What goes in: the kept pairs of ``samples`` under the current policy, the dual images that have one, and every ok original with
-its own captions, families of n = 0 included; what the detector saw in it; variants of its texts and its placebo, where there are.
-The images of a family meet in the one exchange of the project that carries bytes, a few ingest batches at a time; nothing but
-counts, labels and, as broadcasts, a wave's keys and texts passes the driver.
+A snapshot has the kept pairs of ``samples`` under the current policy, the dual images with a kept pair, and every ok original
+with its own captions (families of n = 0 included), what the detector saw in it, and, if they exist, the variants of its texts and
+its placebo. The images of a family are brought together in the project's only exchange that carries bytes, a few ingest batches
+at a time. Only counts, labels and, as broadcasts, a wave's keys and texts pass through the driver.
 """
 
 import hashlib
@@ -14,26 +14,38 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from jobs.policy import describe
+import fsspec
+import typer
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.console import Profile, Root, Set, log, open_run, run_command
+from jobs.engine.policy import describe
+from jobs.engine.stream import StageError
+from jobs.engine.tables import Store, delete
+from jobs.engine.writers import writing
+from jobs.look.status import current_runs
 from jobs.settings import Settings, settings_hash
-from jobs.snapshot_rows import Pinned, numbered, pin, thinning, wave_rows
-from jobs.stream import StageError
-from jobs.tables import Store
-from training.snapshot import JOINT, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, read_manifest
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from jobs.snapshot.manifest import JOINT, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, read_manifest
+from jobs.snapshot.rows import Pinned, current_version, numbered, pin, thinning, wave_rows
+from udfs.files import put_whole
 
 # A sorted, streaming aggregation holds one family at a time; Spark's default holds the bytes of 128.
 STREAMING = {"spark.sql.execution.useObjectHashAggregateExec": "false"}
 
 
-def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambda line: None) -> tuple[Manifest, bool]:
-    """Write the snapshot of the tables as they are now; one that is there already is left alone.
+def publish(store: Store, settings: Settings, log: Callable[[str], None] = lambda line: None) -> tuple[Manifest, bool]:
+    """Write the snapshot of the tables as they are now; an existing one is left as it is.
 
-    A publish that was stopped goes on with the wave that it was in.
+    A publish that was interrupted continues with the wave it was writing.
+
+    Args:
+        store: a root that the whole chain has run over.
+        settings: their policy decides what goes in, ``publish`` the shards, the order and the balance.
+        log: gets progress, line by line.
 
     Returns:
         The manifest, and whether the snapshot was written by this call.
@@ -46,10 +58,38 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
     identity = [made_from, settings_hash(settings, ("policy", "publish")), settings.plan.remove_score, SCHEMA_HASH]
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = f"{store.root}/snapshots/{name}"
-    try:
-        return read_manifest(folder), False
-    except SnapshotError:
-        say(f"snapshot {name}")
+    with writing(store.root, [f"snapshot-{name}"], log):
+        try:
+            return read_manifest(folder), False
+        except SnapshotError:
+            log(f"snapshot {name}")
+        try:
+            manifest = _write_families(store, settings, pinned, name, log)
+        except PySparkException as problem:
+            if gone := _dropped(store, pinned):
+                raise StageError(
+                    f"{', '.join(gone)} was started anew while the snapshot was made; run the chain and publish again"
+                ) from problem
+            raise
+        # A takedown is in force from its commit on, also for a snapshot that is being made.
+        with writing(store.root, ["withdrawn"], log):
+            if current_version(store, "withdrawn") == pinned.tables.get("withdrawn"):
+                put_whole(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
+                return read_manifest(folder), True
+        delete(folder)
+    log("records were withdrawn meanwhile: once more, without them")
+    return publish(store, settings, log)
+
+
+def _dropped(store: Store, pinned: Pinned) -> list[str]:
+    """The tables that were dropped since they were pinned, whether or not they were created again."""
+    now = {table: current_version(store, table) for table in pinned.tables}
+    return [table for table, version in now.items() if version is None or version.id != pinned.tables[table].id]
+
+
+def _write_families(store: Store, settings: Settings, pinned: Pinned, name: str, log: Callable[[str], None]) -> Manifest:
+    """Write the files of a snapshot; returns the manifest to be written."""
+    folder = f"{store.root}/snapshots/{name}"
     counts: Counter[str] = Counter()
     lattice: dict[tuple[int, int], Counter[str]] = {}
     planned = waves(pinned, settings)
@@ -59,17 +99,17 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
         _count(families, counts, lattice)
         _write(pinned, settings, wave, families, f"{folder}/data/wave={number}")
         families.unpersist()
-        say(f"  wave {number}: {len(wave)} ingest batches, {counts['families']} families so far")
+        log(f"  wave {number}: {len(wave)} ingest batches, {counts['families']} families so far")
     _enough(counts["families"], settings)
     for line in balance(lattice):
-        say(line)
+        log(line)
     manifest = Manifest.model_validate(
         {
             "id": name,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "schema_hash": SCHEMA_HASH,
             "columns": pinned.columns,
-            "tables": made_from,
+            "tables": {table: version.model_dump() for table, version in pinned.tables.items()},
             "stages": _stages(store),
             "shards": settings.publish.shards,
             "seed": settings.publish.seed,
@@ -82,20 +122,21 @@ def publish(store: Store, settings: Settings, say: Callable[[str], None] = lambd
             ],
             "balance": settings.publish.balance,
             "policy": describe(settings.policy, embedder=bool(settings.embedder.model)),
-            # Not `spark`: its conf may hold keys of a storage, and a snapshot is handed on.
-            "settings": settings.model_dump(mode="json", exclude={"spark"}),
+            # Without `spark` and without secrets, as a snapshot is passed on.
+            "settings": {section: value for section, value in json.loads(settings.shown()).items() if section != "spark"},
         }
     )
     for key in ("families", "images", "texts"):
         written = sum(getattr(file, key) for file in manifest.files)
         if written != counts[key]:
-            raise StageError(f"snapshot {name}: {written} {key} were written instead of {counts[key]}; delete {folder}")
-    _put(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=1))
-    return read_manifest(folder), True
+            raise StageError(
+                f"snapshot {name}: {written} {key} were written instead of {counts[key]}; delete {folder} and publish again"
+            )
+    return manifest
 
 
 def balance(lattice: dict[tuple[int, int], Counter[str]]) -> list[str]:
-    """What filtering and balancing left of the lattices, by the number of removed components: "kept (of passed) of made"."""
+    """Lines on what filtering and balancing left of the lattices, by number of removed components: "kept (of passed) of made"."""
     rows: dict[int, list[str]] = {}
     for (n, _), c in sorted(lattice.items()):
         between = f" of {c['passed']} kept" if c["passed"] != c["kept"] else ""
@@ -104,25 +145,22 @@ def balance(lattice: dict[tuple[int, int], Counter[str]]) -> list[str]:
 
 
 def waves(pinned: Pinned, settings: Settings) -> list[list[str]]:
-    """Ingest batches, a few at a time, in an order of the seed: what a source had side by side is not in one wave.
+    """Ingest batches, a few at a time, in an order by the seed: neighbours in a source are not in one wave.
 
     Raises:
         StageError: there are fewer families than shards.
     """
     seed, size = settings.publish.seed, settings.publish.wave_batches
-    families = pinned.spark.sql(f"SELECT ingest_batch FROM {pinned.name('families')} WHERE status = 'ok'")  # noqa: S608
-    found = {row["ingest_batch"]: row["count"] for row in families.groupBy("ingest_batch").count().collect()}
-    _enough(sum(found.values()), settings)
-    order = sorted(found, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    families = pinned.read("families").where("status = 'ok'").groupBy("ingest_batch").count()
+    sizes = {row["ingest_batch"]: row["count"] for row in families.collect()}
+    _enough(sum(sizes.values()), settings)
+    order = sorted(sizes, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def _write(pinned: Pinned, settings: Settings, wave: Sequence[str], families: "DataFrame", folder: str) -> None:
-    import fsspec
-    from pyspark.sql import functions as F
-
+def _write(pinned: Pinned, settings: Settings, wave: Sequence[str], families: DataFrame, folder: str) -> None:
     files, path = fsspec.core.url_to_fs(folder)
-    if files.exists(f"{path}/_SUCCESS"):  # of an earlier try: the same rows, as the id says what they are made from
+    if files.exists(f"{path}/_SUCCESS"):  # of an interrupted publish: the same rows, as the id covers what they are made from
         return
     groups = {"parquet.block.size": str(settings.publish.row_group_bytes), "parquet.page.size.row.check.min": "2"}
     with _configured(pinned.spark, groups | STREAMING):
@@ -133,12 +171,10 @@ def _write(pinned: Pinned, settings: Settings, wave: Sequence[str], families: "D
 def _enough(families: int, settings: Settings) -> None:
     shards = settings.publish.shards
     if families < shards:
-        raise StageError(f"{families} families cannot fill {shards} shards: give fewer with --shards")
+        raise StageError(f"{families} families cannot fill {shards} shards: ask for fewer with --shards")
 
 
-def _count(families: "DataFrame", counts: Counter[str], lattice: dict[tuple[int, int], Counter[str]]) -> None:
-    from pyspark.sql import functions as F
-
+def _count(families: DataFrame, counts: Counter[str], lattice: dict[tuple[int, int], Counter[str]]) -> None:
     sums = {
         "images": "size(kept)",
         "texts": "size(texts)",
@@ -159,63 +195,67 @@ def _count(families: "DataFrame", counts: Counter[str], lattice: dict[tuple[int,
         F.expr("count_if(used AND array_contains(kept.subset, subset)) AS kept"),
     )
     for row in rows.collect():
-        found = {key: row[key] for key in ("made", "passed", "kept")}
-        lattice.setdefault((row["n"], row["removed"]), Counter()).update(found)
+        images = {key: row[key] for key in ("made", "passed", "kept")}
+        lattice.setdefault((row["n"], row["removed"]), Counter()).update(images)
 
 
-def _files(spark: "SparkSession", folder: str) -> list[dict[str, object]]:
-    """What was really written, file by file; the bytes of the images are not read."""
-    from pyspark.sql import functions as F
-
+def _files(spark: SparkSession, folder: str) -> list[dict[str, object]]:
+    """What was really written, file by file; the images' bytes are not read."""
     rows = spark.read.parquet(f"{folder}/data").groupBy("_metadata.file_path", "_metadata.file_size", "shard")
-    found = rows.agg(
+    sums = rows.agg(
         F.count("*").alias("families"),
         F.sum(F.size("subsets")).alias("images"),
         F.sum(F.size("text")).alias("texts"),
         F.sum(F.crc32("record_id")).alias("ids_crc"),
     ).collect()
     listed = []
-    for row in found:
+    for row in sums:
         values = row.asDict()
         path, size = values.pop("file_path"), values.pop("file_size")
         listed.append({"path": path[path.rindex("/data/wave=") + 1 :], "bytes": size, **values})
     return sorted(listed, key=lambda file: (file["shard"], file["path"]))
 
 
-def _vocabulary(spark: "SparkSession", folder: str) -> list[str]:
-    from pyspark.sql import functions as F
-
-    named = f"flatten(transform(variant_names, one -> split(one, '[{JOINT}]')))"
+def _vocabulary(spark: SparkSession, folder: str) -> list[str]:
+    named = f"flatten(transform(variant_names, names -> split(names, '[{JOINT}]')))"
     rows = spark.read.parquet(f"{folder}/data").select(F.expr(f"explode(concat(labels, detected, {named})) AS label"))
     return sorted(row["label"] for row in rows.where("label <> ''").distinct().collect())
 
 
 def _stages(store: Store) -> dict[str, dict[str, list[str]]]:
-    """Models and settings that made the rows of each stage's table: of its present generation, not of what was dropped."""
-    from jobs.status import current_runs
-
+    """Models and settings that made the rows of each stage's table: of its current generation, not of dropped rows."""
     if not store.exists("runs"):
         return {}
     rows = current_runs(store).selectExpr("stage", "models", "settings_hash").collect()
     facts: dict[str, dict[str, set[str]]] = {}
     for row in rows:
-        mine = facts.setdefault(row["stage"], {"models": set(), "settings_hashes": set()})
-        mine["models"].update(row["models"] or ())
-        mine["settings_hashes"].add(row["settings_hash"])
-    return {stage: {key: sorted(values) for key, values in mine.items()} for stage, mine in sorted(facts.items())}
+        stage_facts = facts.setdefault(row["stage"], {"models": set(), "settings_hashes": set()})
+        stage_facts["models"].update(row["models"] or ())
+        stage_facts["settings_hashes"].add(row["settings_hash"])
+    return {stage: {key: sorted(values) for key, values in sets.items()} for stage, sets in sorted(facts.items())}
 
 
-def _put(path: str, text: str) -> None:
-    """All of a file or nothing: renamed into place where files can be, one request in an object store."""
-    import fsspec
-
-    files, name = fsspec.core.url_to_fs(path)
-    files.pipe_file(f"{name}.part", text.encode())
-    files.mv(f"{name}.part", name)
+def publish_command(
+    root: Root,
+    profile: Profile = "photos",
+    set_: Set = None,
+    shards: Annotated[int, typer.Option(help="parts, equal but for one family; 0: publish.shards")] = 0,
+    seed: Annotated[int, typer.Option(help="of the order of families; -1: publish.seed")] = -1,
+) -> None:
+    """Export what training reads under the current policy as an immutable snapshot."""
+    options = [f"publish.shards={shards}"] * (shards > 0) + [f"publish.seed={seed}"] * (seed >= 0)
+    run = open_run(root, profile, [*(set_ or ()), *options])
+    manifest, new = publish(run.store, run.settings, log)
+    totals = manifest.totals
+    log(
+        f"{'published' if new else 'nothing to do: already published'}: {totals.families} families, {totals.images} images,"
+        f" {totals.texts} texts, {totals.pairs} kept pairs in {manifest.shards} shards"
+    )
+    log(f"snapshot: {manifest.folder}")
 
 
 @contextmanager
-def _configured(spark: "SparkSession", values: dict[str, str]) -> Iterator[None]:
+def _configured(spark: SparkSession, values: dict[str, str]) -> Iterator[None]:
     before = {key: spark.conf.get(key, None) for key in values}
     try:
         for key, value in values.items():
@@ -227,6 +267,4 @@ def _configured(spark: "SparkSession", values: dict[str, str]) -> Iterator[None]
 
 
 if __name__ == "__main__":
-    from jobs.cli import main
-
-    main(["publish"])
+    run_command(publish_command)

@@ -1,26 +1,22 @@
-"""rewrite: the captions of a family for every subset of what they name. ``families`` -> ``dual_texts``, one row a record.
+"""rewrite: a caption without each subset of what it names. ``families`` -> ``dual_texts``, a row for each record.
 
-spark-submit --properties-file conf/spark-defaults.conf jobs/rewrite.py --root R
+spark-submit --properties-file jobs/engine/spark-defaults.conf jobs/rewrite.py --root R
 """
 
-from typing import TYPE_CHECKING
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from jobs.schemas import TEXT
-from jobs.stream import Batch, Stage
+from jobs.engine.schemas import TEXT
+from jobs.engine.stream import Batch, Stage
+from jobs.submit import submit
+from udfs.factory import model_udf
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-ROWS_A_CALL = 16  # records given to the rewriter at a time: some 80 captions, 300 texts
+ROWS_PER_CALL = 16  # records passed to the rewriter at a time: some 80 captions, 300 texts
 
 
-def transform(batch: Batch) -> "DataFrame":
-    """Families in, texts out: 2^c - 1 for a caption that names c of the components, of any status."""
-    from pyspark.sql import functions as F
-
-    from udfs.factory import model_udf
-
-    rewrite = model_udf("udfs.rewriter:Rewriter", batch.settings, f"texts ARRAY<{TEXT}>", ROWS_A_CALL)
+def transform(batch: Batch) -> DataFrame:
+    """Families in, texts out: 2^c - 1 texts, ok or failed, for a caption that names c of the components."""
+    rewrite = model_udf("udfs.rewrite.rewriter:Rewriter", batch.settings, f"texts ARRAY<{TEXT}>", ROWS_PER_CALL)
     families = batch.rows.select(
         "ingest_batch",
         "record_id",
@@ -35,16 +31,16 @@ def transform(batch: Batch) -> "DataFrame":
     labels = F.expr("transform(components, c -> c.label)").alias("labels")
     return (
         requests.select("ingest_batch", "record_id", labels, F.expr(CAPTIONS).alias("captions"))
-        # Also keeps Spark from merging the lambdas above into the model's arguments, where it cannot run them.
+        # The shuffle also keeps Spark from merging the lambdas above into the model's arguments, where it cannot run them.
         .repartition(batch.partitions, "record_id")
         .sortWithinPartitions("record_id")
-        .select("ingest_batch", "record_id", rewrite(F.struct("labels", "captions")).alias("made"))
-        .select("ingest_batch", "record_id", "made.*")
+        .select("ingest_batch", "record_id", rewrite(F.struct("labels", "captions")).alias("result"))
+        .select("ingest_batch", "record_id", "result.*")
     )
 
 
-# The three arrays hold the captions of a record in one order, that of the source. A mention learns its bit in the family:
-# that of its label's component, or of the component that carries it; -1 for none (array_position counts from 1, 0 is none).
+# The three arrays hold the captions of a record in the same order, that of the source. A mention gets its bit in the family: that
+# of its label's component, or of the component that carries it; -1 for none (array_position counts from 1, 0 is none).
 CAPTIONS = """
 transform(namings, (naming, i) -> struct(
     naming.caption_id AS caption_id, texts[i].caption AS caption, naming.status AS status, naming.monotone AS monotone,
@@ -58,6 +54,4 @@ transform(namings, (naming, i) -> struct(
 STAGE = Stage("rewrite", "families", "dual_texts", ("rewriter", "judge.text", "lexicon"), transform)
 
 if __name__ == "__main__":
-    from jobs.cli import run_stage
-
-    run_stage(STAGE.name)
+    submit(STAGE)

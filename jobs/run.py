@@ -1,9 +1,55 @@
-"""run: the whole chain, or some stages of it, under spark-submit.
+"""run: the whole chain, or some stages. It is ``dualset run``, and under spark-submit:
 
-spark-submit --properties-file conf/spark-defaults.conf jobs/run.py --root R --set segmenter.weights=FILE
+spark-submit --properties-file jobs/engine/spark-defaults.conf jobs/run.py --root R --set segmenter.weights=FILE
 """
 
-from jobs.cli import main
+from typing import Annotated
+
+import typer
+
+from jobs.console import Profile, Root, Set, log, open_run, run_command
+
+
+def run(
+    root: Root,
+    profile: Profile = "photos",
+    set_: Set = None,
+    stages: Annotated[str, typer.Option(help="names, comma-separated; default: the whole chain")] = "",
+    continuous: Annotated[bool, typer.Option("--continuous", help="repeat the chain until interrupted")] = False,
+    fresh: Annotated[str, typer.Option(help="first drop the tables of this stage and of all later ones")] = "",
+) -> None:
+    """Run the chain over all new records: ingest, extract, segment, plan, rewrite, inpaint, recheck, score."""
+    from jobs.chain import NAMES, fresh_from, run_chain, run_continuously
+
+    invocation = open_run(root, profile, set_)
+    names = _names(stages) or list(NAMES)
+    log(f"run {invocation.run_id}: {', '.join(names)}")
+    log(invocation.settings.shown(exclude_defaults=True))
+    if fresh:
+        fresh_from(invocation, fresh)
+    (run_continuously if continuous else run_chain)(invocation, names)
+    store = invocation.store
+    log(f"tables: {store.root}/tables    look: dualset status --root {store.root}")
+
+
+def retry(
+    root: Root,
+    status: Annotated[str, typer.Option(help="the status to try again, such as model_error")],
+    stages: Annotated[str, typer.Option(help="names, comma-separated; default: the whole chain")] = "",
+    profile: Profile = "photos",
+    set_: Set = None,
+) -> None:
+    """Retry the rows that have a given status. Those that succeed continue with the next ``dualset run``."""
+    from jobs.chain import NAMES
+    from jobs.chain import retry as retry_rows
+
+    for stage, count in retry_rows(open_run(root, profile, set_), status, _names(stages) or list(NAMES)).items():
+        log(f"{stage}: {count} rows tried again")
+
+
+def _names(stages: str) -> list[str]:
+    return [name.strip() for name in stages.split(",") if name.strip()]
+
 
 if __name__ == "__main__":
-    main(["run"])
+    run_command(run)

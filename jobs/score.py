@@ -1,36 +1,33 @@
-"""score: how good is each dual image with the text that is exact for it? ``rechecks`` -> ``scores``.
+r"""score: how good is each dual image with the text that is exact for it? ``rechecks`` -> ``scores``.
 
-    spark-submit --properties-file conf/spark-defaults.conf jobs/score.py --root R --set embedder.model=ViT-B-32-quickgelu ...
+    spark-submit --properties-file jobs/engine/spark-defaults.conf jobs/score.py --root R \
+        --set embedder.model=ViT-B-32-quickgelu ...
 
 For a dual image with R removed and a caption that names C, the exact text is the caption without C & R (the caption itself where
-that is 0): one row an ok dual image and an ok caption.
+C & R is 0). Every ok dual image gets a row for each ok caption.
 """
 
-from typing import TYPE_CHECKING
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from jobs.policy import describe, reasons_sql
-from jobs.stream import Batch, Stage
-from jobs.truth import relation_sql
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from jobs.engine import similarity
+from jobs.engine.policy import describe, reasons_sql
+from jobs.engine.stream import Batch, Stage
+from jobs.submit import submit
+from udfs.truth import relation_sql
 
 CLIP = ("clip_true", "clip_original", "clip_drop", "clip_image")
 
 
-def transform(batch: Batch) -> "DataFrame":
-    """Rechecked dual images in, scored pairs out. Only embeddings and scores, never pixels, leave the tasks that read them."""
-    from pyspark.sql import functions as F
-
-    from jobs import similarity
-
+def transform(batch: Batch) -> DataFrame:
+    """Rechecked dual images in, scored pairs out. Embeddings and scores leave the tasks that read pixels; pixels never do."""
     settings = batch.settings
     pairs = batch.keep(_pairs(batch))
     if settings.embedder.model:
         scored = similarity.add_clip(batch, pairs)
     else:
-        nothing = {name: F.lit(None).cast("double") for name in (*CLIP, "embed_seconds")}
-        scored = pairs.withColumns(nothing).withColumn("embed_status", F.lit(None).cast("string"))
+        nulls = {name: F.lit(None).cast("double") for name in (*CLIP, "embed_seconds")}
+        scored = pairs.withColumns(nulls).withColumn("clip_status", F.lit(None).cast("string"))
     scored = similarity.add_judge(batch, scored)
     measured = {
         "status": F.expr(STATUS),
@@ -45,9 +42,7 @@ def transform(batch: Batch) -> "DataFrame":
     return scored.withColumns(measured).withColumn("reject_reasons", reasons).withColumn("keep", F.expr(KEEP))
 
 
-def _pairs(batch: Batch) -> "DataFrame":
-    from pyspark.sql import functions as F
-
+def _pairs(batch: Batch) -> DataFrame:
     images = batch.lookup("images").select("record_id", F.col("captions").alias("written"))
     families = batch.lookup("families").select("record_id", "components", "captions")
     rewritten = batch.lookup("dual_texts").select("record_id", "texts")
@@ -68,17 +63,19 @@ def _pairs(batch: Batch) -> "DataFrame":
     )
 
 
-# The second look at what should still be there. What it does not see at all scores 0; where nothing looked, residual is null.
+# The lowest score of a label that should still be there; a label that the detector does not see at all scores 0. Null where there
+# is no detector (residual is null then).
 SURVIVOR = """CASE WHEN residual IS NOT NULL THEN array_min(transform(array_except(labels, removed), l -> coalesce(
     array_max(transform(filter(detections, d -> d.label = l), d -> d.score)), 0D))) END"""
 
-# One row a usable caption: its own words, what it names, and its rewritten texts.
+# A row for each usable caption: its original text, what it names, and its rewritten texts.
 USABLE = """inline(filter(transform(captions, (c, i) -> struct(
     c.caption_id AS caption_id, c.status AS caption_status, c.names AS names, c.may_name AS may_name,
     written[i].caption AS original, filter(texts, t -> t.caption_id = c.caption_id) AS texts)),
     c -> c.caption_status IN ('ok', 'not_monotone')))"""
 
-# The exact text of the pair. An original caption is its own text; one that does not stay true when things go has no other.
+# The exact text of the pair: the original caption where nothing that it names is removed, else its rewritten text for the subset.
+# A caption that does not stay true when objects go has no rewritten text.
 TEXT = """CASE
     WHEN text_subset = 0 THEN struct(original AS caption, names AS mentions, may_name AS may_mention, 'original' AS rewriter,
         true AS ok, cast(null AS DOUBLE) AS agreement, 'ok' AS status)
@@ -100,8 +97,10 @@ DERIVED = (
     "text.status AS text_status",
     f"{relation_sql('subset', 'names', 'text.mentions', 'text.may_mention')} AS relation",
 )
+# A pair that lacks a measure, because a model had no answer, is not ok: the policy would pass over what is null.
 STATUS = """CASE WHEN caption_status = 'not_monotone' AND subset <> 0 THEN 'not_monotone'
-    WHEN embed_status <> 'ok' THEN embed_status WHEN caption IS NULL THEN coalesce(text_status, 'no_text') ELSE 'ok' END"""
+    WHEN clip_status IS NOT NULL THEN clip_status WHEN caption IS NULL THEN coalesce(text_status, 'no_text')
+    WHEN judge_status IS NOT NULL THEN judge_status ELSE 'ok' END"""
 KEEP = "status = 'ok' AND size(reject_reasons) = 0"
 SECONDS = """named_struct('load', cast(null AS DOUBLE), 'decode', cast(null AS DOUBLE), 'model', embed_seconds,
     'encode', cast(null AS DOUBLE))"""
@@ -109,6 +108,4 @@ SECONDS = """named_struct('load', cast(null AS DOUBLE), 'decode', cast(null AS D
 STAGE = Stage("score", "rechecks", "scores", ("embedder", "judge.image_text"), transform)
 
 if __name__ == "__main__":
-    from jobs.cli import run_stage
-
-    run_stage(STAGE.name)
+    submit(STAGE)

@@ -1,37 +1,31 @@
-"""segment: where are the objects of an image? ``components`` -> ``instances``, one row a record.
+"""segment: where are the objects of an image? ``components`` -> ``instances``, a row for each record.
 
-spark-submit --properties-file conf/spark-defaults.conf jobs/segment.py --root R --set segmenter.weights=FILE
+spark-submit --properties-file jobs/engine/spark-defaults.conf jobs/segment.py --root R --set segmenter.weights=FILE
 """
 
-from typing import TYPE_CHECKING
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from jobs.schemas import INSTANCE
-from jobs.stream import Batch, Stage
+from jobs.engine.schemas import INSTANCE
+from jobs.engine.stream import Batch, Stage
+from jobs.submit import submit
+from udfs.factory import model_udf
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
-
-def transform(batch: Batch) -> "DataFrame":
-    """Records in, instances out. The bytes stay where they lie: the narrow side of the join is broadcast to them."""
-    from pyspark.sql import functions as F
-
-    from udfs.factory import model_udf
-
+def transform(batch: Batch) -> DataFrame:
+    """Records in, instances out. Image bytes are not shuffled: the narrow side of the join is broadcast to them."""
     settings = batch.settings.segmenter
-    segment = model_udf("udfs.segmenter:Segmenter", batch.settings, f"instances ARRAY<{INSTANCE}>", settings.batch_size)
+    segment = model_udf("udfs.segment.segmenter:Segmenter", batch.settings, f"instances ARRAY<{INSTANCE}>", settings.batch_size)
     images = batch.lookup("images").select("ingest_batch", "record_id", "annotations", "image")
-    wanted = batch.rows.select("record_id")
+    records = batch.rows.select("record_id")
     return (
-        images.join(F.broadcast(wanted), on="record_id", how="inner")
-        .select("ingest_batch", "record_id", segment(F.struct("annotations", "image")).alias("made"))
-        .select("ingest_batch", "record_id", "made.*", F.lit(settings.kind).alias("segmenter"))
+        images.join(F.broadcast(records), on="record_id", how="inner")
+        .select("ingest_batch", "record_id", segment(F.struct("annotations", "image")).alias("result"))
+        .select("ingest_batch", "record_id", "result.*", F.lit(settings.kind).alias("segmenter"))
     )
 
 
 STAGE = Stage("segment", "components", "instances", ("segmenter", "lexicon"), transform)
 
 if __name__ == "__main__":
-    from jobs.cli import run_stage
-
-    run_stage(STAGE.name)
+    submit(STAGE)

@@ -1,26 +1,30 @@
 # Databricks notebook source
 # MAGIC %md
 # MAGIC # Quick start
-# MAGIC A small image-caption data set in, its *power set* out: every image without each subset of the things that its captions name,
-# MAGIC with captions that fit. Here on seven photographs that installed packages carry, with outlines drawn by hand, so that no
-# MAGIC model file and no network are needed.
+# MAGIC Dualset turns a set of images with captions into its *power set*: for every subset of the things that an image's captions name,
+# MAGIC the image without them, with matching captions. This notebook runs it on seven photographs from installed Python packages, with
+# MAGIC outlines drawn by hand. It needs no model files and no network.
 # MAGIC
-# MAGIC On Databricks: install the project on the cluster (Python 3.11, Spark 4.0) and fill in the widgets. Elsewhere: run this file as a script.
+# MAGIC **On Databricks:** install the project on a cluster with Python 3.11 and Spark 4.0, and run all cells. The first cell creates three
+# MAGIC widgets: a folder in a volume, and optionally a catalog and schema for the tables. Change them and run all cells again.
+# MAGIC
+# MAGIC **Elsewhere:** run this file as a script. It takes the same three values from `DUALSET_ROOT`, `DUALSET_CATALOG` and
+# MAGIC `DUALSET_SCHEMA`; without them it uses a temporary folder.
 
 # COMMAND ----------
 
 import os
 import tempfile
 
-# `dbutils` is there in a Databricks notebook only; a script takes the same three from its environment.
+# `dbutils` exists in a Databricks notebook only; a script reads environment variables instead.
 try:
     dbutils  # noqa: B018
 except NameError:
     root = os.environ.get("DUALSET_ROOT") or tempfile.mkdtemp(prefix="dualset-")
     catalog, schema = os.environ.get("DUALSET_CATALOG", ""), os.environ.get("DUALSET_SCHEMA", "")
 else:
-    dbutils.widgets.text("root", "/Volumes/main/default/dualset/demo", "folder of checkpoints (and of tables without a catalog)")
-    dbutils.widgets.text("catalog", "", "catalog (empty: tables are paths under the root)")
+    dbutils.widgets.text("root", "/Volumes/main/default/dualset/demo", "folder for checkpoints (and for the tables, without a catalog)")
+    dbutils.widgets.text("catalog", "", "catalog (empty: tables are folders under the root)")
     dbutils.widgets.text("schema", "", "schema in the catalog")
     root, catalog, schema = (dbutils.widgets.get(name) for name in ("root", "catalog", "schema"))
 
@@ -28,14 +32,15 @@ else:
 
 # MAGIC %md
 # MAGIC ## Settings, session, store
-# MAGIC `open_session` takes the session that is there, or starts a local one.
+# MAGIC `annotations` is a settings profile that takes outlines from the data set instead of a segmentation model.
+# MAGIC `open_session` uses the cluster's Spark session, or starts a local one.
 
 # COMMAND ----------
 
-from jobs.session import open_session
+from jobs.engine.session import open_session
+from jobs.engine.stream import Run
+from jobs.engine.tables import Store
 from jobs.settings import load_settings
-from jobs.stream import Run
-from jobs.tables import Store
 
 settings = load_settings("annotations", [f"catalog={catalog}", f"schema_name={schema}"] if catalog else [])
 spark = open_session(settings)
@@ -45,13 +50,14 @@ run = Run(Store.of(spark, root, settings), settings, report=lambda stage, row: p
 
 # MAGIC %md
 # MAGIC ## Ingest
-# MAGIC Any other source is read the same way: `records(spark, "coco", {"images": ..., "captions": ..., "instances": ...})`.
-# MAGIC Run it again and only what is new is taken.
+# MAGIC `lay_out` writes the demo as a COCO data set. Your own data is read in the same way:
+# MAGIC `records(spark, "coco", {"images": ..., "captions": ..., "instances": ...}, settings.ingest)`.
+# MAGIC If you run this cell again, only new records are added.
 
 # COMMAND ----------
 
 from jobs import ingest
-from jobs.demo_photographs import lay_out
+from jobs.demo.photographs import lay_out
 from jobs.sources import records
 
 options, missing = lay_out(f"{root}/demo")
@@ -61,7 +67,8 @@ print(ingest.add(run, records(spark, "coco", options, settings.ingest)), "new re
 
 # MAGIC %md
 # MAGIC ## Run the chain
-# MAGIC ingest, extract, segment, plan, rewrite, inpaint, recheck, score: each a streaming query from one Delta table to the next.
+# MAGIC The stages are ingest, extract, segment, plan, rewrite, inpaint, recheck and score. Each is a streaming query from one Delta table
+# MAGIC to the next, so a second run processes only what is new.
 
 # COMMAND ----------
 
@@ -72,12 +79,12 @@ run_chain(run)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Look with SQL
-# MAGIC Where did records go?
+# MAGIC ## Query the results with SQL
+# MAGIC The view `funnel` counts the rows of each stage's table by status: how many are `ok`, and why the others are not.
 
 # COMMAND ----------
 
-from jobs.views import create_views, view_name
+from jobs.engine.views import create_views, view_name
 
 create_views(run.store, settings)
 spark.sql(f"SELECT * FROM {view_name(run.store, 'funnel')} ORDER BY step, rows DESC").show(30, truncate=False)
@@ -85,7 +92,7 @@ spark.sql(f"SELECT * FROM {view_name(run.store, 'funnel')} ORDER BY step, rows D
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The augmented pairs, kept or not, with everything a filter may use:
+# MAGIC The view `augmented` has all augmented pairs, kept or not, with the columns that a filter can use. Some of the kept ones:
 
 # COMMAND ----------
 
@@ -96,7 +103,7 @@ kept.show(20, truncate=60)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The filter is a policy over columns: compare another with it by SQL, and no model runs again.
+# MAGIC The filter is a rule over these columns. To compare it with a stricter one you need only SQL; no model runs again.
 
 # COMMAND ----------
 
@@ -108,12 +115,12 @@ spark.sql(
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Look with eyes
-# MAGIC A contact sheet of all families.
+# MAGIC ## Look at the images
+# MAGIC A contact sheet with a row for every family: the original, and the images without each subset.
 
 # COMMAND ----------
 
-from jobs.sheet import draw_sheet
+from jobs.look.sheet import draw_sheet
 
 families = draw_sheet(run.store, settings, f"{root}/sheet.png")
-print(families, "families:", f"{root}/sheet.png")
+print(families, "families, drawn to", f"{root}/sheet.png")

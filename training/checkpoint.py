@@ -1,16 +1,17 @@
-"""Checkpoints of a run: written whole or not at all, and resumed to the same weights.
+"""Checkpoints of a run: written completely or not at all, and resumed to the same weights.
 
-``<output>/checkpoints/step-00000100`` holds DeepSpeed's files (weights and optimiser, a part a process), one small file a process
-(random state, logit scale, what the method keeps) and ``state.json``. Only tensors and plain values are unpickled.
+``<output>/checkpoints/step-00000100`` has DeepSpeed's files (weights and optimiser, one part per process), a small file per
+process (random state, logit scale, the method's buffers) and ``state.json``. Only tensors and plain values are unpickled.
 """
 
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from training.engine import Engine
 from training.gather import world
@@ -21,19 +22,40 @@ TAG = "deepspeed"
 STATE = "state.json"
 
 
-def save(engine: Engine, output: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write a checkpoint after ``step`` steps, in all processes at once, and drop all but the last ``keep``."""
-    folder = output / "checkpoints" / f"step-{step:08d}"
+class RunState(TypedDict):
+    """How far a run is: the content of ``state.json``."""
+
+    run: str  # hash of options, snapshot and model
+    step: int  # steps done
+    spent: dict[str, Any]  # fields of ``training.track.Spent``
+    best: dict[str, float]  # step and measures of the best validation; empty before the first
+    world: NotRequired[int]  # processes
+    zero: NotRequired[int]  # ZeRO stage
+
+
+class ProcessState(TypedDict):
+    """What DeepSpeed does not save, of one process."""
+
+    random: Tensor
+    cuda_random: Tensor | None
+    log_scale: Tensor
+    scale_optimizer: dict[str, Any]
+    method: dict[str, Any]
+
+
+def save(engine: Engine, output: Path, state: RunState, keep: int) -> Path:
+    """Write a checkpoint, in all processes together, and delete all but the last ``keep``."""
+    folder = output / "checkpoints" / f"step-{state['step']:08d}"
     partial = folder.with_name(f".{folder.name}.partial")
     if dist.get_rank() == 0:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     dist.barrier()
     _tensors_only(engine).save_checkpoint(str(partial), tag=TAG, save_latest=False)
-    torch.save(_of_process(engine), partial / f"process-{dist.get_rank()}.pt")
+    torch.save(_process_state(engine), partial / f"process-{dist.get_rank()}.pt")
     dist.barrier()
     if dist.get_rank() == 0:
-        (partial / STATE).write_text(json.dumps(state | {"step": step} | _shape(engine)), encoding="utf-8")
+        (partial / STATE).write_text(json.dumps({**state, **_shape(engine)}), encoding="utf-8")
         settle(partial, folder)
         for old in steps_of(output)[:-keep]:
             shutil.rmtree(old)
@@ -41,37 +63,37 @@ def save(engine: Engine, output: Path, step: int, state: dict[str, Any], keep: i
     return folder
 
 
-def load(engine: Engine, output: Path, run: str) -> dict[str, Any] | None:
-    """Take up the last checkpoint of a folder; None if there is none. ``run`` is the hash that its state must have.
+def load(engine: Engine, output: Path, run: str) -> RunState | None:
+    """Restore the last checkpoint of a run's folder; None if there is none. ``run``: the hash that the state must have.
 
     Raises:
-        OptionsError: it is of another run, or was written by another number of processes or ZeRO stage.
+        OptionsError: it belongs to another run, or to another number of processes or ZeRO stage.
     """
-    found = steps_of(output)
-    if not found:
+    checkpoints = steps_of(output)
+    if not checkpoints:
         return None
-    folder = found[-1]
-    state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    folder = checkpoints[-1]
+    state: RunState = json.loads((folder / STATE).read_text(encoding="utf-8"))
     if state["run"] != run:
-        raise OptionsError(f"{output} has a run with other options ({state['run']}, now {run}): give another output")
-    if any(state[name] != value for name, value in _shape(engine).items()):
-        was = f"{state['world']} processes at ZeRO {state['zero']}"
-        raise OptionsError(f"{folder} was written by {was}, now {world()} at {engine.options.zero}: resume it as it was")
+        raise OptionsError(f"{output} has a run with other options ({state['run']}, now {run}): choose another --output")
+    if {"world": state["world"], "zero": state["zero"]} != _shape(engine):
+        before, now = (f"{shape['world']} processes and ZeRO {shape['zero']}" for shape in (state, _shape(engine)))
+        raise OptionsError(f"{folder} was written with {before}, this is {now}: resume with the same")
     _tensors_only(engine).load_checkpoint(str(folder), tag=TAG)
-    _take_up(engine, torch.load(folder / f"process-{dist.get_rank()}.pt", map_location="cpu", weights_only=True))
+    _restore(engine, torch.load(folder / f"process-{dist.get_rank()}.pt", map_location="cpu", weights_only=True))
     return state
 
 
 def steps_of(output: Path) -> list[Path]:
-    """The finished checkpoints of a run, the oldest first."""
+    """The complete checkpoints of a run, oldest first."""
     return sorted((output / "checkpoints").glob("step-*"))
 
 
-def _shape(engine: Engine) -> dict[str, Any]:
+def _shape(engine: Engine) -> dict[str, int]:
     return {"world": world(), "zero": engine.options.zero}
 
 
-def _of_process(engine: Engine) -> dict[str, Any]:
+def _process_state(engine: Engine) -> ProcessState:
     cuda = torch.cuda.get_rng_state(engine.device) if engine.device.type == "cuda" else None
     return {
         "random": torch.get_rng_state(),
@@ -82,7 +104,7 @@ def _of_process(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _take_up(engine: Engine, saved: dict[str, Any]) -> None:
+def _restore(engine: Engine, saved: ProcessState) -> None:
     with torch.no_grad():
         engine.model.log_scale.copy_(saved["log_scale"])
     engine.scale_optimizer.load_state_dict(saved["scale_optimizer"])
@@ -93,12 +115,12 @@ def _take_up(engine: Engine, saved: dict[str, Any]) -> None:
 
 
 def _tensors_only(engine: Engine) -> Any:
-    """The DeepSpeed engine, with files read by the unpickler that knows tensors and a few of DeepSpeed's own records only."""
+    """The DeepSpeed engine, reading files with an unpickler that allows only tensors and a few of DeepSpeed's own classes."""
     from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
 
     class TensorsOnly(TorchCheckpointEngine):
         def load(self, path: str, map_location: Any = None) -> Any:
-            with torch.serialization.safe_globals(_records()):
+            with torch.serialization.safe_globals(_allowed_classes()):
                 return torch.load(path, map_location=map_location, weights_only=True)
 
     files = TensorsOnly()
@@ -107,7 +129,7 @@ def _tensors_only(engine: Engine) -> Any:
     return engine.deepspeed
 
 
-def _records() -> list[Any]:
+def _allowed_classes() -> list[Any]:
     from deepspeed.runtime.fp16.loss_scaler import LossScaler
     from deepspeed.runtime.zero.config import ZeroStageEnum
     from deepspeed.utils.tensor_fragment import fragment_address

@@ -1,8 +1,9 @@
 """Processes, DeepSpeed, and one optimiser step: embed, gather, loss, backward, clamp.
 
-A contrastive loss is of the whole batch, so it cannot be accumulated over parts. With ``accumulation`` a process embeds its
-share part by part without a graph, takes the loss's gradient at the features, and embeds each part again with a graph to carry it
-on (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983).
+A contrastive loss depends on the whole batch, so it cannot be accumulated over parts. With ``accumulation`` (gradient caching) a
+process embeds its share part by part without a graph, computes the gradient of the loss with respect to the features, and embeds
+each part again with a graph to backpropagate it (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory
+Limited Setup", arXiv 2101.06983).
 """
 
 import os
@@ -13,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from training.batch import Batch, Facts
+from training.data.batch import Batch, Facts
 from training.gather import gather, world
 from training.methods import Loss, Method
 from training.model import Model
@@ -22,7 +23,7 @@ from training.options import Options, OptionsError, learning_rate
 
 @dataclass
 class Engine:
-    """A model under DeepSpeed, the method, and an optimiser for what is no part of the towers: the logit scale."""
+    """A model under DeepSpeed, the method, and an optimiser for the logit scale, which is not part of the towers."""
 
     deepspeed: Any
     model: Model
@@ -33,12 +34,12 @@ class Engine:
 
     @property
     def scale(self) -> Tensor:
-        """What cosines are multiplied with: float32 [], with gradient."""
+        """The logit scale, which cosines are multiplied by: float32 [], with gradient."""
         return self.model.log_scale.exp()
 
 
 class Towers(nn.Module):
-    """Both towers as one module with one forward, as ZeRO wants it; a captioner's loss is taken inside, where its logits are."""
+    """Both towers as one module with one forward, as ZeRO requires. A captioner's loss is computed inside, next to its logits."""
 
     def __init__(self, network: nn.Module, method: Method) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class Towers(nn.Module):
         self.captioner = getattr(method, "extra", None)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Unit features, float32 [I, D] and [T, D], of pixels [I, 3, H, W] and tokens [T, L], and the captioner's loss if any."""
+        """Pixels [I, 3, H, W] and tokens [T, L] to unit features, float32 [I, D] and [T, D], and the captioner's loss or None."""
         network: Any = self.network
         if self.captioner is None:
             images, texts = network.encode_image(pixels, normalize=True), network.encode_text(tokens, normalize=True)
@@ -56,18 +57,22 @@ class Towers(nn.Module):
 
 
 def start_processes(options: Options) -> tuple[int, int, torch.device]:
-    """Join the process group that a launcher's environment describes, or one of this process alone: rank, world, device."""
+    """Join the launcher's process group, or start one with this process only; returns rank, number of processes and device.
+
+    Raises:
+        OptionsError: the device is cuda and there is none.
+    """
     cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
     if cuda and not torch.cuda.is_available():
-        raise OptionsError("no CUDA device is there")
+        raise OptionsError("--device cuda: there is no CUDA device")
     if not cuda:
         os.environ["DS_ACCELERATOR"] = "cpu"
-    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
+    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed requires it
     import deepspeed
     from deepspeed.utils import logger
 
     logger.setLevel("WARNING")
-    # At the start it would compile an all-reduce over shared memory: gloo's needs no compiler.
+    # Otherwise it compiles an all-reduce over shared memory at the start; gloo's needs no compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
     if cuda:
@@ -80,10 +85,10 @@ def start_processes(options: Options) -> tuple[int, int, torch.device]:
 
 
 def start_engine(model: Model, method: Method, options: Options, device: torch.device) -> Engine:
-    """Give the model to DeepSpeed, with PyTorch's AdamW, which needs no compiler.
+    """Wrap the model in DeepSpeed, with PyTorch's AdamW, which needs no compiler.
 
     Raises:
-        OptionsError: what does not go together.
+        OptionsError: batch size, processes and accumulation do not fit, or the model or method does not allow accumulation.
     """
     import deepspeed
 
@@ -93,16 +98,16 @@ def start_engine(model: Model, method: Method, options: Options, device: torch.d
             f"batch_size {options.batch_size} is not a multiple of {world()} processes times {options.accumulation} parts"
         )
     if options.accumulation > 1 and hasattr(method, "extra"):
-        raise OptionsError(f"accumulation caches features, and {method.name}'s loss needs more of the model than features")
-    if options.accumulation > 1 and any(type(one).__name__ == "PatchDropout" for one in model.network.modules()):
-        raise OptionsError(f"accumulation embeds twice, and {options.model} drops patches at random")
+        raise OptionsError(f"accumulation caches features, but the loss of {method.name} needs more of the model than features")
+    if options.accumulation > 1 and any(type(module).__name__ == "PatchDropout" for module in model.network.modules()):
+        raise OptionsError(f"accumulation embeds each image twice, but {options.model} drops patches at random")
     if list(method.parameters()):
-        raise RuntimeError(f"{method.name} has weights of its own, which nothing trains")
+        raise RuntimeError(f"{method.name} has weights of its own, but no optimiser trains them")
     towers = Towers(model.network, method)
     trained = [parameter for parameter in towers.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [one for one in trained if one.ndim >= 2], "weight_decay": options.weight_decay},
-        {"params": [one for one in trained if one.ndim < 2], "weight_decay": 0.0},
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": options.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
     ]
     adam: dict[str, Any] = {"lr": options.lr, "betas": (options.beta1, options.beta2), "eps": options.epsilon}
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True, **adam)
@@ -115,7 +120,7 @@ def start_engine(model: Model, method: Method, options: Options, device: torch.d
 
 
 def deepspeed_config(options: Options, share: int, device: torch.device) -> dict[str, Any]:
-    """What DeepSpeed is told; ``share`` images are one process's of a step."""
+    """DeepSpeed's config. ``share``: images of one process in a step."""
     return {
         "train_micro_batch_size_per_gpu": share // options.accumulation,
         "gradient_accumulation_steps": options.accumulation,
@@ -128,14 +133,14 @@ def deepspeed_config(options: Options, share: int, device: torch.device) -> dict
 
 
 def uses_bf16(options: Options, device: torch.device) -> bool:
-    """Whether the towers run in bf16, over float32 weights."""
+    """Whether the towers compute in bf16; the weights stay float32."""
     if options.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return options.precision == "bf16"
 
 
 def train_step(engine: Engine, batch: Batch, step: int) -> Loss:
-    """One optimiser step on this process's share of a batch; the loss is that of the whole."""
+    """One optimiser step on this process's share of a batch; returns the loss of the whole batch."""
     rate = learning_rate(engine.options, step)
     for optimizer in (engine.deepspeed.optimizer, engine.scale_optimizer):
         for group in optimizer.param_groups:
@@ -166,11 +171,12 @@ def _in_parts(engine: Engine, pixels: Tensor, tokens: Tensor, facts: Facts) -> L
     images, texts = (torch.cat(features).requires_grad_() for features in zip(*cached, strict=True))
     loss = engine.method(*_gathered(images, texts, engine.scale, facts))
     loss.total.backward()
-    at_images, at_texts = _asked(images).chunk(len(parts)), _chunks(_asked(texts), len(parts))
+    at_images, at_texts = _gradient(images).chunk(len(parts)), _chunks(_gradient(texts), len(parts))
     for part, at_image, at_text in zip(parts, at_images, at_texts, strict=True):
-        again = engine.deepspeed(*part)
-        carried = (again[0] * at_image).sum() + (again[1] * at_text).sum()
-        engine.deepspeed.backward(carried, scale_wrt_gas=False)
+        image_features, text_features, _ = engine.deepspeed(*part)
+        # Its gradient with respect to the features is the loss's.
+        surrogate = (image_features * at_image).sum() + (text_features * at_text).sum()
+        engine.deepspeed.backward(surrogate, scale_wrt_gas=False)
         engine.deepspeed.step()
     return Loss(loss.total.detach(), loss.parts, loss.counts)
 
@@ -181,11 +187,11 @@ def _gathered(images: Tensor, texts: Tensor, scale: Tensor, facts: Facts) -> tup
 
 
 def _chunks(rows: Tensor, count: int) -> list[Tensor]:
-    """As many parts as asked for, which differ in length by one at most."""
+    """``count`` parts whose lengths differ by at most one."""
     return list(rows.tensor_split(count))
 
 
-def _asked(features: Tensor) -> Tensor:
+def _gradient(features: Tensor) -> Tensor:
     if features.grad is None:
         raise RuntimeError("the loss does not depend on the features")
     return features.grad

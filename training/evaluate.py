@@ -1,181 +1,121 @@
-"""A model on a benchmark: distinct pictures and texts are embedded once, items judged, averages given with intervals.
+"""``dualset evaluate``."""
 
-One JSON file says all that a number depends on: model and version, the files' hashes, what is missing, ties, draws and seed.
-Next to each score stand the blind baselines on the same items.
-"""
-
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table as Grid
+from rich.text import Text
 
-from training import blind
-from training.benchmarks import Answering, Benchmark, BenchmarkError, Judging, benchmark
-from training.benchmarks.averages import Score, summarise, values_of
-from training.benchmarks.encode import Encoder, Features, embed_pictures, embed_texts, similarities
-from training.benchmarks.item import Item, Verdict, find_files, pictures_of
+from jobs.console import err, log, out
+from training.options import OptionsError
 
-Baselines = dict[str, dict[tuple[str, str], float]]
-_ANOTHER_HARNESS = Path(__file__).parent / "benchmarks" / "published.yaml"
+if TYPE_CHECKING:
+    from training.benchmarks.evaluate import Evaluation
 
+LISTED = 10  # missing images that are printed
+# The names of training.benchmarks, which would import torch.
+NAMES = (
+    *("sugarcrepe", "sugarcrepe_pp", "aro", "valse", "vl_checklist", "winoground", "bivlc", "hard_positives"),
+    *("retrieval", "imagenet", "scenes", "custom"),
+)
 
-@dataclass(frozen=True)
-class Options:
-    """How to evaluate. ``limit``: items a group at most, 0 for all; retrieval among fewer images is an easier question."""
-
-    limit: int = 0
-    batch_size: int = 64
-    workers: int = 4
-    draws: int = 1000
-    seed: int = 0
-    blind: bool = True
-    max_pixels: int = 50_000_000
-    max_bytes: int = 64_000_000
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What came out. ``missing``: path to reason; ``baselines``: baseline to (row, metric) to value."""
-
-    benchmark: str
-    model: str
-    version: str
-    settings: dict[str, Any]
-    files: dict[str, str]
-    absent: list[str]
-    items: int
-    scored: int
-    missing: dict[str, str]
-    scores: list[Score]
-    figures: dict[str, float]
-    baselines: Baselines
-    verdicts: list[Verdict]
-
-    def as_json(self, with_items: bool = False) -> str:
-        """The whole as JSON; ``with_items`` with each item's verdicts, for paired comparisons."""
-        tree = asdict(self)
-        tree["baselines"] = [
-            {"baseline": name, "name": row, "metric": metric, "value": value}
-            for name, values in self.baselines.items()
-            for (row, metric), value in values.items()
-        ]
-        tree["published"] = published(self.benchmark)
-        if not with_items:
-            del tree["verdicts"]
-        return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False)
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="option of the benchmark, such as seed=1 for aro or split=val; repeat for several"),
+]
 
 
 def evaluate(
-    name: str, data: Path, images: Path, encoder: Encoder, options: Options | None = None, **of_benchmark: str
-) -> Evaluation:
-    """Evaluate a model on a benchmark. ``of_benchmark``: what its ``load`` takes besides, such as ARO's ``seed``.
+    benchmark: Annotated[str, typer.Option(help=", ".join(NAMES))],
+    data: Annotated[
+        Path, typer.Option(help="folder of the benchmark's files, or one of them; for imagenet the folder of its images")
+    ],
+    model: Annotated[str, typer.Option(help="open_clip model name, config file or folder; embedded:NAME")],
+    images: Annotated[Path | None, typer.Option(help="folder of the benchmark's images; empty: the data folder")] = None,
+    checkpoint: Annotated[str, typer.Option(help="weights file, or a pretrained tag, which is downloaded")] = "",
+    output: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="largest number of items per group; 0: all")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda; empty: a GPU if there is one")] = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="images in one forward pass")] = 64,
+    workers: Annotated[int, typer.Option(min=1, help="threads that decode images")] = 4,
+    draws: Annotated[int, typer.Option(min=100, help="draws of the bootstrap over images")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap")] = 0,
+    blind: Annotated[bool, typer.Option(help="report blind baselines: the shorter text, and a text-only probe")] = True,
+    items: Annotated[bool, typer.Option("--items", help="also write each item's verdicts to the JSON file")] = False,
+    option: Pairs = None,
+) -> None:
+    """Score a model on a public benchmark, with intervals, ties, missing images and blind baselines."""
+    import torch
 
-    Raises:
-        BenchmarkError: no such benchmark, files or option; or not one item has its images.
-    """
-    options = options or Options()
-    suite = benchmark(name)
-    items = _limited(_loaded(suite, data, images, of_benchmark), options.limit)
-    pictures, failed = embed_pictures(
-        encoder, pictures_of(items), options.batch_size, options.workers, options.max_pixels, options.max_bytes
-    )
-    there = [item for item in items if not any(picture in failed for picture in item.images)]
-    missing = {str(picture.path): reason for picture, reason in failed.items()}
-    if not there:
-        some = next(iter(missing.items()), ("nothing", "no item"))
-        raise BenchmarkError(f"not one of {len(items)} items can be scored; the first image: {some[0]} ({some[1]})")
-    extra = getattr(suite, "extra_texts", None)
-    texts = [text for item in there for text in item.texts] + (extra(there) if extra is not None else [])
-    features = Features(pictures, embed_texts(encoder, texts))
-    if not all(np.isfinite(vector).all() for vectors in (features.images, features.texts) for vector in vectors.values()):
-        raise BenchmarkError(f"{encoder.name} gives features that are no numbers: its training diverged, or it overflowed")
-    verdicts = judged(suite, there, features)
-    counts = dict(Counter(item.group for item in there))
-    rows = suite.aggregate(counts)
-    lost = Counter(item.group for item in items) - Counter(counts)
-    figures = getattr(suite, "figures", None)
-    files, absent = find_files(data, suite.FILES) if suite.FILES else ([], [])
-    return Evaluation(
-        benchmark=name,
-        model=encoder.name,
-        version=encoder.version,
-        settings=asdict(options) | of_benchmark,
-        files={file.name if file == data else file.relative_to(data).as_posix(): _digest(file) for file in files},
-        absent=absent,
-        items=len(items),
-        scored=len(there),
-        missing=missing,
-        scores=summarise(verdicts, rows, lost, options.draws, options.seed),
-        figures=figures(there, features) if figures is not None else {},
-        baselines=_baselines(suite, items, there, rows, options.blind),
-        verdicts=verdicts,
-    )
+    from training.benchmarks.encode import OpenClip
+    from training.benchmarks.evaluate import Options
+    from training.benchmarks.evaluate import evaluate as evaluate_model
+
+    try:
+        encoder = OpenClip.load(model, checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (OSError, ValueError, RuntimeError) as problem:
+        raise OptionsError(f"the model cannot be loaded: {str(problem).strip().splitlines()[0]}") from problem
+    options = Options(limit, batch_size, workers, draws, seed, blind)
+    evaluation = evaluate_model(benchmark, data, images or data, encoder, options, **_pairs(option or []))
+    show(evaluation)
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(evaluation.as_json(with_items=items) + "\n", encoding="utf-8")
+        log(f"written to {output}")
 
 
-def _loaded(suite: Benchmark, data: Path, images: Path, of_benchmark: Mapping[str, str]) -> list[Item]:
-    if not data.exists():
-        raise BenchmarkError(f"there is no {data}")
-    known = suite.load.__annotations__.keys() - {"data", "images", "return"}
-    if strange := sorted(of_benchmark.keys() - known):
-        raise BenchmarkError(f"no option {', '.join(strange)}; there is {', '.join(sorted(known)) or 'none'}")
-    items = suite.load(data, images, **of_benchmark)
-    if not items:
-        raise BenchmarkError(f"the files in {data} have no item")
-    return items
+def _pairs(options: list[str]) -> dict[str, str]:
+    pairs = [option.partition("=") for option in options]
+    if malformed := [name for name, equals, _ in pairs if not name or not equals]:
+        raise OptionsError(f"--option is NAME=VALUE, not {malformed[0]!r}")
+    return {name: value for name, _, value in pairs}
 
 
-def _limited(items: Sequence[Item], limit: int) -> list[Item]:
-    """The first ``limit`` items of each group."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for item in items:
-        seen[item.group] += 1
-        if not limit or seen[item.group] <= limit:
-            kept.append(item)
-    return kept
+def show(evaluation: "Evaluation") -> None:
+    """Print the scores with the baselines, missing images and files, and published numbers."""
+    from training.benchmarks.evaluate import published
+
+    log(f"{evaluation.benchmark}: {evaluation.model} ({evaluation.version}), {evaluation.scored} of {evaluation.items} items")
+    out.print(_table(evaluation))
+    for name, value in evaluation.figures.items():
+        log(f"{name}: {value:.3f}")
+    if evaluation.absent:
+        log(f"not in the data folder: {', '.join(evaluation.absent)}")
+    if evaluation.missing:
+        err.print(f"{len(evaluation.missing)} images are missing or unusable; the first:", highlight=False)
+        for path, reason in list(evaluation.missing.items())[:LISTED]:
+            err.print(f"  {path}: {reason}", markup=False, highlight=False)
+    others = published(evaluation.benchmark)
+    if others:
+        log(f"published, by another harness ({others['source']}):")
+        for number, column in enumerate(others["columns"]):
+            shown = {model: values[number] for model, values in others["models"].items() if values[number] is not None}
+            line = ", ".join(f"{model} {accuracy:.1f}" for model, accuracy in shown.items())
+            log(f"  {column}: {line}")
 
 
-def judged(suite: Benchmark, items: Sequence[Item], features: Features) -> list[Verdict]:
-    """The verdict on each item, from float32 cosines."""
-    if isinstance(suite, Answering):
-        return suite.answer(items, features)
-    verdicts = []
-    for item in items:
-        texts = features.of_texts(item.texts)
-        values = suite.judge(item, similarities(features.of_images(item.images), texts), similarities(texts, texts))
-        verdicts.append(Verdict(item.key, item.group, str(item.images[0].path), values))
-    return verdicts
+def _table(evaluation: "Evaluation") -> Grid:
+    """One line per row, by metric; details are only in the file."""
+    grid = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    grid.add_column("", overflow="fold")
+    for name in ("score", "95%", "items", "ties", "missing", *evaluation.baselines):
+        grid.add_column(name, no_wrap=True, justify="right")
+    shown = [score for score in evaluation.scores if not score.detail]
+    metrics = list(dict.fromkeys(score.metric for score in shown))
+    for metric in metrics:
+        if len(metrics) > 1:
+            grid.add_section()
+            grid.add_row(Text(metric, style="bold"))
+        for score in (score for score in shown if score.metric == metric):
+            blind = (_percent(values.get((score.name, metric))) for values in evaluation.baselines.values())
+            interval = f"{100 * score.low:.1f}-{100 * score.high:.1f}"
+            counts = (str(count) for count in (score.n, score.ties, score.missing))
+            # Names are data: [b] in a name is not markup.
+            grid.add_row(Text(score.name), _percent(score.value), interval, *counts, *blind)
+    return grid
 
 
-def _baselines(
-    suite: Benchmark, items: Sequence[Item], there: Sequence[Item], rows: Sequence[Any], all_of_them: bool
-) -> Baselines:
-    """Chance, and where the question is one of texts the blind baselines, on the items that were scored."""
-    found: Baselines = {"chance": blind.chances(suite, there, rows)}
-    asked = blind.askable(suite, items)
-    if all_of_them and asked and isinstance(suite, Judging):
-        keys = {item.key for item in there}
-        for name, baseline in blind.BASELINES.items():
-            # The probe learns from all items, also from those whose image is missing.
-            found[name] = values_of([verdict for verdict in baseline(suite, asked) if verdict.key in keys], rows)
-    return found
-
-
-def published(name: str) -> dict[str, Any]:
-    """Numbers that others have published on this benchmark, in per cent, by their own harness; empty if none are noted.
-
-    {"source": str, "columns": ["ROW" or "ROW / METRIC"], "models": {model: a value or None for each column}}
-    """
-    import yaml
-
-    return yaml.safe_load(_ANOTHER_HARNESS.read_text(encoding="utf-8")).get(name, {})
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

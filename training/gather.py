@@ -1,9 +1,9 @@
-"""One batch out of all processes' shares, in every process, with gradient.
+"""Gathers all processes' shares into the whole batch, in every process, with gradient.
 
-Every process then computes the same loss of the whole batch, normalised by the batch's own counts, and needs no further exchange:
-means that a method keeps (running thresholds) are those of all processes as well. The gradient of a process's features is the
-sum over the processes' equal losses, that is ``world`` times what one process with the whole batch would find; averaging the
-parameters' gradients over processes, as data-parallel training does, divides by ``world`` again.
+Every process then computes the same loss of the whole batch, normalised by that batch's counts, without further communication.
+Running means that a method keeps (thresholds) are therefore equal in all processes too. The gradient with respect to a process's
+features is a sum over the processes' equal losses, so ``world`` times the gradient that a single process with the whole batch
+would compute. Data-parallel training averages the parameters' gradients over processes, which divides by ``world`` again.
 """
 
 from dataclasses import fields, replace
@@ -12,35 +12,36 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# torch's gather with a backward over every backend; that of torch.distributed.nn is deprecated in its favour.
+# An all-gather with a backward for every backend; torch.distributed.nn's is deprecated in favour of this one.
 from torch.distributed._functional_collectives import all_gather_tensor_autograd
 
-from training.batch import Facts
+from training.data.batch import Facts
 
 _OF_IMAGES = ("image_family", "removed", "present")
 
 
 def gather(images: Tensor, texts: Tensor, facts: Facts) -> tuple[Tensor, Tensor, Facts]:
-    """Features and facts of all processes: images in the order of ranks, then texts likewise, own texts first.
+    """Features and facts of all processes: images by rank, and texts with all own texts first, in the order of the images.
 
     Args:
         images: [I, D], with gradient; I may differ between processes.
         texts: [T, D], with gradient; T may differ.
-        facts: of these; ``owner`` counts this process's images.
+        facts: of these images and texts; ``owner`` indexes this process's images.
 
     Returns:
-        The same of the sum of I and the sum of T; ``owner`` counts all images. What was given where there is no process group, or
-        one process in it.
+        Features and facts of all images and texts; ``owner`` indexes all images. With one process, or without a process group,
+        the arguments themselves.
     """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return images, texts, facts
     sizes = _sizes(images, texts)
     owner = facts.owner + sum(sizes[: dist.get_rank(), 0].tolist())
     facts = replace(facts, owner=owner)
-    every = Facts(*(_rows(getattr(facts, one.name), sizes[:, int(one.name not in _OF_IMAGES)]) for one in fields(facts)))
+    names = [field.name for field in fields(facts)]
+    whole = Facts(*(_all_rows(getattr(facts, name), sizes[:, int(name not in _OF_IMAGES)]) for name in names))
     order = _own_first(sizes)
-    moved = {one.name: getattr(every, one.name)[order] for one in fields(every) if one.name not in _OF_IMAGES}
-    return _rows(images, sizes[:, 0]), _rows(texts, sizes[:, 1])[order], replace(every, **moved)
+    of_texts = {name: getattr(whole, name)[order] for name in names if name not in _OF_IMAGES}
+    return _all_rows(images, sizes[:, 0]), _all_rows(texts, sizes[:, 1])[order], replace(whole, **of_texts)
 
 
 def reduced(total: Tensor) -> Tensor:
@@ -52,20 +53,20 @@ def reduced(total: Tensor) -> Tensor:
 
 
 def world() -> int:
-    """How many processes train together."""
+    """The number of training processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def _sizes(images: Tensor, texts: Tensor) -> Tensor:
-    """Int64 [world, 2], on the CPU: each process's images and texts."""
-    mine = torch.tensor([len(images), len(texts)], device=images.device)
-    every = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(every, mine)
-    return torch.stack(every).cpu()
+    """Numbers of images and texts of each process: int64 [world, 2], on the CPU."""
+    local = torch.tensor([len(images), len(texts)], device=images.device)
+    sizes = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, local)
+    return torch.stack(sizes).cpu()
 
 
 def _own_first(sizes: Tensor) -> Tensor:
-    """Places of the gathered texts such that every image's own text comes first, in the images' order."""
+    """The order of the gathered texts that puts all own texts first, in the order of the images: int64 [sum of T]."""
     own, others, start = [], [], 0
     for images, texts in sizes.tolist():
         own.append(torch.arange(start, start + images))
@@ -74,20 +75,20 @@ def _own_first(sizes: Tensor) -> Tensor:
     return torch.cat(own + others)
 
 
-def _rows(mine: Tensor, lengths: Tensor) -> Tensor:
-    """All processes' rows below each other; ``lengths`` says how many each has, as collectives want equal shapes."""
-    kind = mine.dtype
-    mine = mine.to(torch.uint8) if kind is torch.bool else mine
+def _all_rows(local: Tensor, lengths: Tensor) -> Tensor:
+    """The rows of all processes, by rank. ``lengths``: of each process; collectives need equal shapes, so rows are padded."""
+    dtype = local.dtype
+    local = local.to(torch.uint8) if dtype is torch.bool else local
     longest = int(lengths.max())
-    padded = torch.cat([mine, mine.new_zeros(longest - len(mine), *mine.shape[1:])])
+    padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
     group = dist.group.WORLD
     assert group is not None, "there is a process group"
-    every = all_gather_tensor_autograd(padded, 0, group) if padded.requires_grad else _plain(padded)
-    kept = [every[rank * longest : rank * longest + length] for rank, length in enumerate(lengths.tolist())]
-    return torch.cat(kept).to(kind)
+    gathered = all_gather_tensor_autograd(padded, 0, group) if padded.requires_grad else _without_gradient(padded)
+    unpadded = [gathered[rank * longest : rank * longest + length] for rank, length in enumerate(lengths.tolist())]
+    return torch.cat(unpadded).to(dtype)
 
 
-def _plain(mine: Tensor) -> Tensor:
-    every = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(every, mine.contiguous())
-    return torch.cat(every)
+def _without_gradient(local: Tensor) -> Tensor:
+    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, local.contiguous())
+    return torch.cat(gathered)

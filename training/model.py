@@ -1,7 +1,7 @@
-"""The model of a run: an open_clip model from local files, what of it is trained, and its weights as open_clip loads them.
+"""The model of a run: an open_clip model from local files, which of its weights are trained, and export in open_clip's format.
 
-The logit scale is taken out of the model: it is one number, its gradient is the same in every process (each computes the loss of
-the whole batch), and clamped after each step it could not live in a partition of ZeRO's.
+The logit scale is trained outside the network. It is a single number whose gradient is the same in every process (each computes
+the loss of the whole batch), and as it is clamped after each step it cannot be part of a ZeRO partition.
 """
 
 import json
@@ -15,21 +15,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.data.decode import Pixels
 from training.options import Options, OptionsError
 from training.padding import cut_padding
-from udfs.embed_clip import check_activation, register
-from udfs.weights import locate, version_of
+from udfs.embed.clip import check_activation, register
+from udfs.weights import locate, reading, version_of
 
 State = dict[str, Tensor]
-CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"  # the names that open_clip looks for in a folder
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"  # file names that open_clip expects in a model folder
 
 
 @dataclass
 class Model:
     """An open_clip model to be trained.
 
-    ``network`` has a buffer in place of its logit scale, which is ``log_scale``: float32 [], the logarithm. ``config`` is what
-    open_clip builds the same network from, ``keys`` are names and shapes of its state.
+    Args:
+        network: with a buffer in place of its logit scale.
+        log_scale: float32 [], the logarithm of the logit scale.
+        tokenize: texts to int64 [N, L].
+        config: open_clip builds the same network from it.
+        keys: names and shapes of the network's state.
+        version: hash of the weights that training starts from.
     """
 
     network: nn.Module
@@ -39,13 +45,18 @@ class Model:
     keys: dict[str, torch.Size]
     version: str
 
+    @property
+    def pixels(self) -> Pixels:
+        """How the image tower takes images, without augmentation: as in validation."""
+        return Pixels.of(self.network.visual, augment=False)
+
 
 def build(options: Options, world: int = 1) -> Model:
-    """Build the model of the options on the CPU, in float32, the same in every process.
+    """Build the model on the CPU in float32, identical in every process.
 
     Raises:
-        OptionsError: no such model or weights, weights that were trained with the other activation, a config that cannot be
-            trained so, or layers for LoRA that are not there.
+        OptionsError: there is no such model or checkpoint, the checkpoint was trained with the other activation, the model cannot
+            be trained with these options, or it has no layers for LoRA.
     """
     import open_clip
 
@@ -53,14 +64,15 @@ def build(options: Options, world: int = 1) -> Model:
     name, settings = _named(options)
     torch.manual_seed(options.seed)
     try:
-        # Not `create_model`, which does not take the preprocessing of a config file.
-        network, *_ = open_clip.create_model_and_transforms(
-            name, pretrained=options.checkpoint or None, precision="fp32", **settings
-        )
+        # Not `create_model`, which ignores the preprocessing in a config file.
+        with reading(options.checkpoint):
+            network, *_ = open_clip.create_model_and_transforms(
+                name, pretrained=options.checkpoint or None, precision="fp32", **settings
+            )
     except (RuntimeError, ValueError) as problem:
         raise OptionsError(f"model {options.model}, checkpoint {options.checkpoint or 'none'}: {problem}") from problem
     if hasattr(network, "text_decoder") and not options.pretrained:
-        # open_clip 3.3 leaves a captioner's last matrix as the memory was, and cannot call its own initialisation.
+        # open_clip 3.3 leaves a captioner's last matrix uninitialised, and its own initialisation cannot be called.
         last = network.text_decoder.text_projection
         torch.nn.init.normal_(last, std=len(last) ** -0.5)
     config = open_clip.get_model_config(name)
@@ -77,9 +89,9 @@ def build(options: Options, world: int = 1) -> Model:
 
 
 def plain_state(model: Model) -> State:
-    """The whole network's weights under open_clip's own names, on the CPU: LoRA merged, the logit scale put back.
+    """All weights of the network under open_clip's names, on the CPU, with LoRA merged and the logit scale put back.
 
-    Under ZeRO 3 call it in all processes, within ``gathered``.
+    Under ZeRO 3 call it in all processes, inside ``gathered``.
     """
     state: State = {}
     deltas: State = {}
@@ -94,16 +106,16 @@ def plain_state(model: Model) -> State:
         state[key] += delta
     state["logit_scale"] = model.log_scale.detach().cpu().reshape(model.keys["logit_scale"])
     for key in model.keys.keys() - state.keys():
-        if not key.endswith("num_batches_tracked"):  # frozen batch norms have none, and nothing is computed from it
-            raise RuntimeError(f"the network has lost its weight {key}")
+        if not key.endswith("num_batches_tracked"):  # frozen batch norms have none, and nothing depends on it
+            raise RuntimeError(f"the network has no weight {key} any more")
         state[key] = torch.zeros((), dtype=torch.int64)
     return {key: state[key].reshape(model.keys[key]).contiguous() for key in model.keys}
 
 
 def interpolated(start: State, end: State, share: float) -> State:
-    """WiSE-FT: (1 - share) of the start's weights and share of the end's (Wortsman et al. 2022, arXiv 2109.01903, equation 1).
+    """WiSE-FT: (1 - share) times the start's weights plus share times the end's.
 
-    At 0 and 1 the weights are exactly those of one of the two.
+    With a share of 0 or 1 the weights are exactly the start's or the end's. Wortsman et al. 2022, arXiv 2109.01903, equation 1.
     """
     if share in (0.0, 1.0):
         return dict(end if share else start)
@@ -112,7 +124,7 @@ def interpolated(start: State, end: State, share: float) -> State:
 
 
 def export(model: Model, state: State, folder: Path) -> None:
-    """Write weights and config as a folder that open_clip and ``embedder.model`` load; it is there whole or not at all."""
+    """Write weights and config as a folder that open_clip and ``embedder.model`` can load, completely or not at all."""
     from safetensors.torch import save_file
 
     visual: Any = model.network.visual
@@ -127,7 +139,7 @@ def export(model: Model, state: State, folder: Path) -> None:
 
 
 def settle(partial: Path, folder: Path) -> None:
-    """Put a finished folder in its place: its files are on the disk before its name is."""
+    """Rename a finished folder to its final name, after its files have been synced to disk."""
     import shutil
 
     for file in [*partial.rglob("*"), partial]:
@@ -144,7 +156,7 @@ def settle(partial: Path, folder: Path) -> None:
 
 @contextmanager
 def gathered(model: Model) -> Iterator[None]:
-    """Whole weights in every process, under any of ZeRO's stages."""
+    """Give every process all weights, under any ZeRO stage."""
     import deepspeed
 
     with deepspeed.zero.GatheredParameters(list(model.network.parameters())):
@@ -152,7 +164,7 @@ def gathered(model: Model) -> Iterator[None]:
 
 
 def _located(options: Options) -> Options:
-    """With the paths of models that come with the project (``embedded:NAME``)."""
+    """The options with ``embedded:NAME`` resolved to the path of a model in this package."""
     try:
         return options.model_copy(update={"model": locate(options.model), "checkpoint": locate(options.checkpoint)})
     except FileNotFoundError as problem:
@@ -165,10 +177,10 @@ def _named(options: Options) -> tuple[str, dict[str, Any]]:
     name, checkpoint = options.model, options.checkpoint
     if Path(name).is_dir():
         if checkpoint:
-            raise OptionsError(f"{name} is a folder with weights of its own: leave out the checkpoint")
+            raise OptionsError(f"{name} is a folder that has its own weights: leave out --checkpoint")
         return f"local-dir:{name}", {}
     if checkpoint and not Path(checkpoint).is_file() and checkpoint not in open_clip.list_pretrained_tags_by_model(name):
-        raise OptionsError(f"no checkpoint {checkpoint!r}: neither a file nor a tag that open_clip has for {name}")
+        raise OptionsError(f"no checkpoint {checkpoint!r}: it is neither a file nor an open_clip tag of {name}")
     if Path(name).is_file():
         return register(Path(name))
     try:
@@ -179,7 +191,7 @@ def _named(options: Options) -> tuple[str, dict[str, Any]]:
 
 
 def _take_scale(network: nn.Module) -> nn.Parameter:
-    """Take scale and bias out of what is trained; both stay as buffers, as some models' forward reads them."""
+    """Make logit scale and bias buffers, not parameters: some models' forward still reads them. Returns the scale."""
     log_scale = nn.Parameter(network.logit_scale.detach().clone().reshape(()))  # type: ignore[operator]
     for name in ("logit_scale", "logit_bias"):
         value = getattr(network, name, None)
@@ -190,7 +202,7 @@ def _take_scale(network: nn.Module) -> nn.Parameter:
 
 
 def _settle_batch_norm(network: nn.Module, options: Options, world: int) -> None:
-    """Statistics of a batch would differ by process, and between the parts of a step: a checkpoint's are kept instead."""
+    """Freeze batch norms at the checkpoint's statistics: those of a batch would differ between processes and between parts."""
     from open_clip.utils import freeze_batch_norm_2d
 
     norms = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -198,10 +210,10 @@ def _settle_batch_norm(network: nn.Module, options: Options, world: int) -> None
         freeze_batch_norm_2d(network)
         norms = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         if norms:
-            raise OptionsError(f"{options.model} has batch norms that cannot be frozen, such as {norms[0]}")
+            raise OptionsError(f"{options.model} has batch norms that cannot be frozen, for example {norms[0]}")
     if norms and (world > 1 or options.accumulation > 1):
         raise OptionsError(
-            f"{options.model} has batch norms, such as {norms[0]}: from nothing it takes one process, and no accumulation"
+            f"{options.model} has batch norms, for example {norms[0]}: without a checkpoint use one process and accumulation 1"
         )
 
 
@@ -217,12 +229,12 @@ def _add_lora(network: nn.Module, options: Options) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     names = tuple(name.strip() for name in options.lora_layers.split(",") if name.strip())
-    chosen = [name for name, module in network.named_modules() if type(module) is nn.Linear and name.split(".")[-1] in names]
-    if not chosen:
-        raise OptionsError(f"no linear layer of {options.model} is called any of {', '.join(names)}")
+    layers = [name for name, module in network.named_modules() if type(module) is nn.Linear and name.split(".")[-1] in names]
+    if not layers:
+        raise OptionsError(f"{options.model} has no linear layer named {' or '.join(names)}: see --lora-layers")
     torch.manual_seed(options.seed)
     inject_adapter_in_model(
-        LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=0.0, target_modules=chosen), network
+        LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=0.0, target_modules=layers), network
     )
 
 
@@ -231,4 +243,4 @@ def _lora_delta(module: nn.Module) -> Tensor | None:
 
     if not isinstance(module, LoraLayer):
         return None
-    return module.get_delta_weight("default").detach().float().cpu()  # type: ignore[operator]
+    return module.get_delta_weight("default").detach().float().cpu()

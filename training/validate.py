@@ -1,7 +1,7 @@
-"""Validation while training: retrieval among held-out originals, among whole held-out families, and CLIP's loss.
+"""Validation during training: retrieval among held-out originals and among whole held-out families, and CLIP's loss.
 
-The same for every method, so that the best step is chosen alike: truth decides what a hit is, and what may be true by chance is
-no candidate.
+It is the same for every method, so that all methods select their best step alike. A text counts as a hit if it is true of the
+image; a text that may be true by chance is not a candidate.
 """
 
 from collections.abc import Iterator
@@ -11,34 +11,34 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from training.batch import Batch, Facts, Needs
+from training.data.batch import Batch, Facts, Needs
 from training.engine import Engine
 from training.methods import make
 
 ORIGINALS = Needs()
 FAMILIES = Needs(members=64, duals=True)
-CHUNK = 64  # images embedded at once
+CHUNK = 64  # images or texts embedded at once
 
 
 class Validator(Protocol):
-    """What a run chooses its best step by: ``score``, the higher the better, and whatever else is to be written down."""
+    """How a run selects its best step: by ``score`` (higher is better); further measures are logged."""
 
     def measure(self, engine: Engine) -> dict[str, float]:
-        """Ask the model as it is now, in every process."""
+        """Measure the current model; called in every process."""
         ...
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Batches with an image's own texts alone, held in memory."""
+    """Two batches in memory, with the images' own texts only."""
 
     originals: Batch
     families: Batch
 
     def measure(self, engine: Engine) -> dict[str, float]:
-        """Recall at 1 in both directions, its mean over both sets as ``score``, and the loss; every process gets the same.
+        """Recall at 1 in both directions, its mean over both batches as ``score``, and the loss; the same in every process.
 
-        All processes embed everything: ZeRO 3 needs them in step, and the sets are small.
+        All processes embed everything: ZeRO 3 needs them in lockstep, and the batches are small.
         """
         engine.deepspeed.eval()
         originals, families = _scores(engine, self.originals), _scores(engine, self.families)
@@ -54,17 +54,19 @@ class Validation:
 
 
 def recall_at_1(scores: Tensor, positive: Tensor, negative: Tensor) -> float:
-    """Share of rows whose best positive is above the best negative; a tie counts one half, a row without a positive not at all.
+    """Share of rows whose best positive scores above the best negative. A tie counts one half; NaN without any positive.
 
     Args:
-        scores: [A, B]; positive, negative: bool [A, B]; what is neither is no candidate.
+        scores: [A, B].
+        positive: bool [A, B]; rows without a positive are not counted.
+        negative: bool [A, B]; a pair that is neither is not a candidate.
     """
     rows = positive.any(1)
     if not rows.any():
         return float("nan")
     best = scores.masked_fill(~positive, -torch.inf)[rows].amax(1)
-    other = scores.masked_fill(~negative, -torch.inf)[rows].amax(1)
-    return float(((best > other).float() + 0.5 * (best == other).float()).mean())
+    best_negative = scores.masked_fill(~negative, -torch.inf)[rows].amax(1)
+    return float(((best > best_negative).float() + 0.5 * (best == best_negative).float()).mean())
 
 
 def _scores(engine: Engine, batch: Batch) -> tuple[float, float, float]:

@@ -1,1 +1,1 @@
-"""What runs inside a Spark worker: one class a model, and one factory that makes pandas UDFs of them."""
+"""What runs inside a Spark worker: one class for each model, and a factory that turns them into pandas UDFs."""

@@ -1,6 +1,6 @@
-"""Where a worker's seconds go: roles mark their parts, the factory collects them for ``runs``.
+"""Where a worker's seconds go: roles time their parts, the factory collects the times for the table ``runs``.
 
-A worker process runs one task at a time, so one module-level ledger is enough.
+A worker process runs one task at a time, so one ledger in the module is enough.
 """
 
 import time
@@ -23,7 +23,7 @@ def spend(part: str) -> Iterator[None]:
 
 def collect() -> dict[str, float]:
     """Return the seconds spent since the last call, by part, and start again at zero."""
-    taken = dict(_ledger)
+    seconds = dict(_ledger)
     for part in PARTS:
         _ledger[part] = 0.0
-    return taken
+    return seconds

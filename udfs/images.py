@@ -1,13 +1,13 @@
 """Bytes to pixels and back: the one place where foreign image bytes are decoded.
 
-Nothing about the bytes is believed: not the file name, not the declared format, not that the data is whole.
-Limits are checked on the header, before a pixel is decoded, and whatever goes wrong is one ``ImageError``
-with a short status.
+Nothing about the bytes is taken on trust: not the file name, not the declared format, not that the data is whole. Limits are
+checked on the headers, before a pixel is decoded: on the size of the picture, and on all else that decoding may cost
+(``udfs.image_limits``). Whatever goes wrong becomes an ``ImageError`` with a short status.
 """
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 
 import cv2
@@ -24,27 +24,29 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from jobs.settings import Codec
+from udfs.codec import CodecSettings
+from udfs.image_limits import ImageError, check_exif, check_headers, check_tiles
 
-MIN_SIDE = 8  # below this there is nothing to see, and models pad or fail
+MIN_SIDE = 8  # pixels; below that there is nothing to see, and models pad or fail
+_BOX = 1024  # pixels; the side of what is converted at a time
 
 Rgb = NDArray[np.uint8]
 _Opener = Callable[[BytesIO], ImageFile.ImageFile]
 
-# First bytes, and the parser they lead to. Not Image.open: other libraries replace it (one then installs
-# packages over the network when it meets bytes that are no image), and it would try every parser it knows on
-# foreign data.
+# The first bytes of each format, and its parser. Not Image.open: it would try every parser it knows on foreign data, and other
+# libraries replace it (with one of them, bytes that are no image make it install packages over the network).
 _OPENERS: dict[str, tuple[tuple[bytes, ...], _Opener]] = {
     "JPEG": ((b"\xff\xd8\xff",), JpegImagePlugin.jpeg_factory),
     "PNG": ((b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
     "WEBP": ((b"RIFF",), WebPImagePlugin.WebPImageFile),
     "GIF": ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
     "BMP": ((b"BM",), BmpImagePlugin.BmpImageFile),
-    "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
+    # Not MM\0+, which Pillow reads as another file than libtiff does.
+    "TIFF": ((b"II*\0", b"MM\0*", b"II+\0"), TiffImagePlugin.TiffImageFile),
 }
 FORMATS = tuple(_OPENERS)
 
-# What Pillow's parsers raise on broken data; its own fuzzers expect the same wide range.
+# What Pillow's parsers raise on broken data; Pillow's own fuzzers expect the same wide range.
 _BROKEN = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
     *(struct.error, zlib.error, RuntimeError, MemoryError),
@@ -59,61 +61,50 @@ _ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_QUARTERS = {turn for orientation, turn in _ORIENTATION.items() if orientation >= 5}  # these swap width and height
-
-
-class ImageError(ValueError):
-    """An image that cannot be used."""
-
-    def __init__(self, status: str, error: str) -> None:
-        """``status`` is the short reason code, ``error`` says more."""
-        super().__init__(f"{status}: {error}")
-        self.status = status
-        self.error = error
+_SWAPS_SIDES = {turn for orientation, turn in _ORIENTATION.items() if orientation >= 5}  # quarter turns: width becomes height
 
 
 def decode(data: bytes, max_pixels: int = 50_000_000) -> Rgb:
-    """Decode JPEG, PNG, WebP, GIF or TIFF (first frame), or BMP to uint8 [H, W, 3] RGB, EXIF rotation
-    applied.
+    """Decode a JPEG, PNG, WebP, BMP, GIF or TIFF (of the last two the first frame) to uint8 [H, W, 3] RGB, EXIF rotation applied.
 
-    Transparency is composited on white, as a browser's page would show it (the colours under transparent
-    pixels are arbitrary). 16-bit greyscale is scaled by its full range, 16-bit RGB keeps the high byte,
-    floats up to 1 are scaled by 255. Colour profiles are ignored, as in the loaders that CLIP and detectors
-    were trained with.
+    Transparency is composited on white, as a browser shows it (the colours under transparent pixels are arbitrary). 16-bit
+    greyscale is scaled by its full range, 16-bit RGB keeps the high byte, floats up to 1 are scaled by 255. Colour profiles are
+    ignored, as in the loaders that CLIP and detectors were trained with.
+
+    Memory, with the result and without the file: up to 8 bytes a pixel; 12 where a format needs all of a picture beside that
+    (progressive JPEG, deep colours in one tile of a TIFF); 16 for WebP; and 64 MB for the conversion, whatever the size.
 
     Raises:
-        ImageError: ``empty_file``; ``image_too_large`` (more than ``max_pixels``, known from the header,
-        nothing decoded);
-            ``image_too_small`` (a side under 8 pixels); ``undecodable_image`` (truncated, damaged, or no
-            image at all).
+        ImageError: ``empty_file``; ``image_too_large`` (by the headers, before anything is decoded: more than ``max_pixels`` in
+            the picture or a tile of a TIFF, or twice that in all its tiles; too many scans of a JPEG, or strips or tiles of a
+            TIFF: see ``udfs.image_limits``); ``image_too_small`` (a side under 8 pixels); ``undecodable_image`` (truncated,
+            damaged, no image at all, or metadata that would take more memory than the file).
     """
     return _load(data, max_pixels)[0]
 
 
 def probe(data: bytes, max_pixels: int = 50_000_000) -> tuple[int, int, str]:
-    """Return (width, height, format) after EXIF rotation; all of the image was decoded, so that ``decode``
-    will not fail.
+    """Return (width, height, format) after EXIF rotation. The whole image is decoded for it, so ``decode`` will not fail later.
 
-    ``format`` is one of ``FORMATS``, as found in the bytes. Raises ``ImageError`` as ``decode`` does.
+    ``format`` is one of ``FORMATS``, recognised by the first bytes. Raises ``ImageError`` as ``decode`` does.
     """
     rgb, kind = _load(data, max_pixels)
     return rgb.shape[1], rgb.shape[0], kind
 
 
-def is_secretly_turned(data: bytes) -> bool:
-    """Whether ``decode`` turns or mirrors the stored pixels, as EXIF orientations 2 to 8 ask, and the size does not tell.
+def is_turned_at_same_size(data: bytes) -> bool:
+    """Whether ``decode`` turns or mirrors the stored pixels (EXIF orientations 2 to 8) and the size of the image stays the same.
 
-    A quarter turn of unequal sides does tell: what was drawn before it has the other size. Of bytes that it can decode.
+    A quarter turn of an image that is not square swaps its sides, so that a mask drawn before the turn is known by its size.
+    Otherwise nothing tells such a mask from one drawn after the turn. ``data`` must be bytes that ``decode`` can read.
     """
     image = _open(data)[0]
     turn = _turn(image)
-    return turn is not None and not (turn in _QUARTERS and image.width != image.height)
+    return turn is not None and not (turn in _SWAPS_SIDES and image.width != image.height)
 
 
 def shrink(rgb: Rgb, max_side: int) -> Rgb:
-    """Scale down so that the longer side is at most ``max_side`` pixels; never up, and no side under
-    ``MIN_SIDE``.
-    """
+    """Scale down so that the longer side has at most ``max_side`` pixels; never up, and no side under ``MIN_SIDE``."""
     height, width = shrunk_size(rgb.shape[0], rgb.shape[1], max_side)
     if (height, width) == rgb.shape[:2]:
         return rgb
@@ -121,21 +112,17 @@ def shrink(rgb: Rgb, max_side: int) -> Rgb:
 
 
 def shrunk_size(height: int, width: int, max_side: int) -> tuple[int, int]:
-    """Return the (height, width) that ``shrink`` gives; a strip keeps ``MIN_SIDE``, or its dual could not be
-    decoded again.
-    """
+    """The (height, width) that ``shrink`` gives. A narrow strip keeps ``MIN_SIDE``, or its dual image could not be decoded."""
     scale = min(1.0, max_side / max(height, width))
     return max(min(height, MIN_SIDE), round(height * scale)), max(min(width, MIN_SIDE), round(width * scale))
 
 
-def encode(rgb: Rgb, codec: Codec) -> bytes:
-    """Encode uint8 [H, W, 3] RGB as PNG, JPEG or WebP. The same pixels give the same bytes (no times, no
-    metadata).
-    """
+def encode(rgb: Rgb, codec: CodecSettings) -> bytes:
+    """Encode uint8 [H, W, 3] RGB as PNG, JPEG or WebP. The same pixels give the same bytes: no times, no metadata."""
     out = BytesIO()
     image = Image.fromarray(np.ascontiguousarray(rgb))
     if codec.format == "png":
-        image.save(out, "PNG", compress_level=3)  # a third of the default's time for a few per cent more bytes
+        image.save(out, "PNG", compress_level=3)  # a third of the default level's time, for a few per cent more bytes
     else:
         image.save(out, codec.format.upper(), quality=codec.quality)
     return out.getvalue()
@@ -147,11 +134,15 @@ def _load(data: bytes, max_pixels: int) -> tuple[Rgb, str]:
     try:
         image, kind = _open(data)
         _check_size(image.size, max_pixels)
-        ImageFile.LOAD_TRUNCATED_IMAGES = False  # a global that other libraries switch on
+        if kind == "TIFF":
+            check_tiles(data, max_pixels)
+        ImageFile.LOAD_TRUNCATED_IMAGES = False  # a global switch, and other libraries turn it on
         image.load()
         _check_size(image.size, max_pixels)
         turn = _turn(image)
-        rgb = _to_rgb(image if turn is None else image.transpose(turn))
+        # Without its file: a reader keeps buffers of its own, that of WebP three copies of the picture.
+        image = image._new(image.im) if turn is None else image.transpose(turn)
+        rgb = _to_rgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError as problem:
@@ -166,7 +157,11 @@ def _open(data: bytes) -> tuple[Image.Image, str]:
     kind = next((name for name, (magic, _) in _OPENERS.items() if data.startswith(magic)), None)
     if kind is None:
         raise ImageError("undecodable_image", f"the bytes are none of {', '.join(FORMATS)}")
-    return _OPENERS[kind][1](BytesIO(data)), kind
+    check_headers(data, kind)
+    image = _OPENERS[kind][1](BytesIO(data))
+    if kind in ("PNG", "WEBP"):
+        check_exif(image.info)
+    return image, kind
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -178,7 +173,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What brings the image upright; None where it is, or says nothing of use."""
+    """The operation that brings the image upright; None where it is upright, or its metadata is missing or damaged."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except _BROKEN:
@@ -187,23 +182,45 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _to_rgb(image: Image.Image) -> Rgb:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _deep_grey(np.asarray(image))
+    """The pixels box by box, so that no second copy of the picture is made on the way."""
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    deep = image.mode == "F" or image.mode.startswith("I")
+    scale = _deep_scale(image) if deep else 1.0
+    for left, top, right, bottom in _boxes(image):
+        part = image.crop((left, top, right, bottom))
+        rgb[top:bottom, left:right] = _deep_grey(part, scale) if deep else _on_white(part)
+    return rgb
+
+
+def _boxes(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    for top in range(0, image.height, _BOX):
+        for left in range(0, image.width, _BOX):
+            yield left, top, min(left + _BOX, image.width), min(top + _BOX, image.height)
+
+
+def _on_white(image: Image.Image) -> Rgb:
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         rgba = image.convert("RGBA")
         page = Image.new("RGBA", rgba.size, "white")
-        return np.array(Image.alpha_composite(page, rgba).convert("RGB"))
-    return np.array(image.convert("RGB"))
+        return np.asarray(Image.alpha_composite(page, rgba).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
-def _deep_grey(values: NDArray[np.generic]) -> Rgb:
-    """Greyscale of more than 8 bits: Pillow's own conversion would clip it to white."""
-    grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    top = grey.max(initial=0.0)
+def _deep_grey(image: Image.Image, scale: float) -> NDArray[np.uint8]:
+    """Greyscale of more than 8 bits as 8 bits [H, W, 1]. Pillow's own conversion would clip it to white."""
+    return np.clip(np.rint(_finite(image) * scale), 0, 255).astype(np.uint8)[..., None]
+
+
+def _deep_scale(image: Image.Image) -> float:
+    """The factor from an image's values to 0 to 255: by the greatest of them, as few files say what white is."""
+    top = max(_finite(image.crop(box)).max(initial=0.0) for box in _boxes(image))
+    values = np.asarray(image.crop((0, 0, 1, 1)))
     if values.dtype.kind == "f":
-        scale = 255.0 if top <= 1.0 else 1.0
-    elif values.dtype.itemsize == 2 or top > 255.0:
-        scale = 255.0 / max(65535.0, top)
-    else:
-        scale = 1.0
-    return np.repeat(np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        return 255.0 if top <= 1.0 else 1.0
+    if values.dtype.itemsize == 2 or top > 255.0:
+        return 255.0 / max(65535.0, float(top))
+    return 1.0
+
+
+def _finite(image: Image.Image) -> NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(image).astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,27 +1,37 @@
 """Binary masks, bool [H, W]: COCO run-length encoding, resizing, growing, soft borders.
 
-COCO's RLE runs down the columns and starts with a run of zeros; ``counts`` packs the runs into printable
-characters, five bits each (https://github.com/cocodataset/cocoapi, common/maskApi.c, rleToString).
+COCO's RLE runs down the columns and starts with a run of zeros; ``counts`` packs the runs into printable characters of five bits
+each (https://github.com/cocodataset/cocoapi, common/maskApi.c, rleToString).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from udfs.errors import DualsetError
+
 Mask = NDArray[np.bool_]
-Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom and right are not inside
+Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom and right are just outside
 
 
-class MaskError(ValueError):
+class Rle(TypedDict):
+    """A mask in rows and tables: its size in pixels, and its runs as COCO packs them."""
+
+    height: int
+    width: int
+    counts: str
+
+
+class MaskError(DualsetError, ValueError):
     """An RLE that does not describe a mask of its size, or a mask of another size than its image."""
 
 
-def to_rle(mask: Mask) -> dict[str, Any]:
-    """Encode bool [H, W] as {"height": int, "width": int, "counts": str}."""
+def to_rle(mask: Mask) -> Rle:
+    """Encode bool [H, W]."""
     rle = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {
         "height": int(mask.shape[0]),
@@ -31,10 +41,9 @@ def to_rle(mask: Mask) -> dict[str, Any]:
 
 
 def from_rle(rle: Mapping[str, Any]) -> Mask:
-    """Decode what ``to_rle`` (or COCO's own tools) made.
+    """Decode an ``Rle``, made by ``to_rle`` or by COCO's own tools, to bool [H, W].
 
-    Decoded here and not by pycocotools, which returns uninitialised memory when the runs do not fill the
-    mask.
+    Not by pycocotools: it returns uninitialised memory when the runs do not fill the mask.
 
     Raises:
         MaskError: no size, characters that are not RLE, or runs that do not add up to height x width.
@@ -50,19 +59,18 @@ def from_rle(rle: Mapping[str, Any]) -> Mask:
 
 
 def resize(mask: Mask, height: int, width: int) -> Mask:
-    """Scale to [height, width]: a pixel is in if half of it is covered, or, if none is, where the cover is
-    densest.
+    """Scale to [height, width]. A pixel belongs to the result if half of it is covered.
 
-    So a mask that is not empty never becomes empty, however small it is drawn.
+    Where no pixel is covered so far, the pixels of the densest cover belong to it: a mask that is not empty never becomes empty.
     """
     if mask.shape == (height, width):
         return mask
     cover = mask.astype(np.float32)
     smaller = min(height, mask.shape[0]), min(width, mask.shape[1])
-    # Shrinking first: the one way that looks at every pixel is for shrinking only.
-    for rows, columns, how in ((*smaller, cv2.INTER_AREA), (height, width, cv2.INTER_LINEAR)):
+    # Shrinking comes first: INTER_AREA is the only interpolation that reads every pixel, and it can only shrink.
+    for rows, columns, interpolation in ((*smaller, cv2.INTER_AREA), (height, width, cv2.INTER_LINEAR)):
         if cover.shape != (rows, columns):
-            cover = cv2.resize(cover, (columns, rows), interpolation=how).astype(np.float32)
+            cover = cv2.resize(cover, (columns, rows), interpolation=interpolation).astype(np.float32)
     top = float(cover.max())
     return np.asarray(cover >= min(0.5, top)) if top > 0 else np.zeros((height, width), dtype=np.bool_)
 
@@ -77,7 +85,7 @@ def dilate(mask: Mask, radius: float) -> Mask:
 def feather(mask: Mask, width: float) -> NDArray[np.float32]:
     """Opacity in [0, 1], float32 [H, W]: 0 outside the mask, rising to 1 over ``width`` pixels inside it.
 
-    The image's own border is no border of the mask: a mask that runs off the image is opaque there.
+    The edge of the image is no border of the mask: a mask that runs off the image is opaque there.
     """
     if width <= 0 or mask.all():
         return mask.astype(np.float32)
@@ -85,10 +93,11 @@ def feather(mask: Mask, width: float) -> NDArray[np.float32]:
 
 
 def depth(mask: Mask) -> NDArray[np.float32]:
-    """Pixels from each pixel of the mask to the nearest one outside it (Euclidean, float32 [H, W]); 0 outside.
+    """Distance in pixels from each pixel of the mask to the nearest pixel outside (Euclidean, float32 [H, W]); 0 outside.
 
-    OpenCV's roots differ in their last bits with where the arrays lie in memory, and a threshold such as 6.0 then moves whole
-    pixels: a batch that is tried again would write another image. The squares are whole numbers, and NumPy's roots are exact.
+    The last bits of OpenCV's roots depend on where the arrays lie in memory. At a threshold such as 6.0 that moves whole pixels,
+    and a batch that is tried again would write another image. So the squares, which are whole numbers, are rounded, and their
+    roots taken by NumPy, whose roots are exact.
     """
     roots = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(np.sqrt(np.rint(roots * roots)), dtype=np.float32)
@@ -112,8 +121,8 @@ def _unpack(counts: str) -> list[int]:
         if six & 32:
             continue
         if six & 16:
-            value -= 1 << shift  # the sign bit of the last five
-        # Runs from the fourth on are stored as the difference to the run two before.
+            value -= 1 << shift  # bit 4 of the last character is the sign
+        # From the fourth run on, the difference to the run two places before is stored.
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value = shift = 0
     if shift:

@@ -1,15 +1,19 @@
-"""What a model in a worker is: a small class, built from settings, called on a batch of rows. It knows nothing of Spark.
+"""What a role is: a model in a worker, built from settings and called on batches of rows. It knows nothing of Spark.
 
-The four parts of every role, in this order: what it is (``name``, ``version``), what it loads (``__init__``, with heavy imports),
-what it does to a batch (``__call__``: rows in, as many rows or failures out), and helpers. ``udfs.factory`` turns a role into a
-pandas UDF with one load a worker, its GPU, micro-batches, failures a row at a time and timings.
+Every role has four parts, in this order: what it is (``name``, ``version``), what it loads (``__init__``, with the heavy
+imports), what it does to a batch (``__call__``: rows in, as many results or failures out), and helpers. The fields of its rows
+are ``TypedDict``s beside the class, which at run time are plain dicts. ``udfs.factory`` turns a role into a pandas UDF.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-Row = dict[str, Any]
+from udfs.errors import DualsetError
+
+Row = dict[str, Any]  # a row of any role, for code such as the factory that does not look into it
+Input = TypeVar("Input", contravariant=True)
+Output = TypeVar("Output", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -20,24 +24,25 @@ class Failure:
     error: str
 
 
-class RoleError(RuntimeError):
-    """No row could succeed: a model cannot be loaded, broke its contract, or is out of reach. The stage stops with this line."""
+class RoleError(DualsetError):
+    """No row can succeed: the model cannot be loaded, broke its contract, or is out of reach. It stops the stage."""
 
 
 def is_fatal(problem: Exception) -> bool:
-    """Whether an exception is about more than the rows at hand, so that no row may take it for its own failure."""
+    """Whether an exception concerns more than the rows of this batch, so that it must not become the failure of a row."""
     # After torch's AcceleratorError every later CUDA call of the process fails too: the task must fail and get a new worker.
     return isinstance(problem, RoleError) or type(problem).__name__ == "AcceleratorError"
 
 
-class Role(Protocol):
+class Role(Protocol[Input, Output]):
     """A model. ``Role(settings, device)`` loads it; ``device`` is a torch device such as ``cpu`` or ``cuda:0``."""
 
     name: str  # the model's name, for lineage
-    version: str  # what tells two sets of weights apart, for lineage
+    version: str  # tells two sets of weights apart, for lineage
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
-        """Return exactly one result for each row, in order. An exception fails the batch, which is then tried row by row;
-        one that ``is_fatal`` stops the stage.
+    def __call__(self, rows: Sequence[Input]) -> Sequence[Output | Failure]:
+        """Return exactly one result for each row, in order.
+
+        An exception fails the batch, which the factory then tries row by row; an exception that ``is_fatal`` stops the stage.
         """
         ...

@@ -1,19 +1,25 @@
-"""Weights from files, without running code from them, and the version that lineage records for them."""
+"""Reads weights without running code from their files, and gives the version that lineage records for them."""
 
 import hashlib
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from udfs.errors import DualsetError
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
+    from udfs.settings import RoleSettings
 
-# Of the models that come with the project. Settings name them so, not by path: a settings hash is the same on every machine.
+# Prefix of the models that come with the project. Settings name them so and not by path: the hash is then the same everywhere.
 EMBEDDED = "embedded:"
-FOLDER = Path(__file__).parents[1] / "scenes" / "models"
+FOLDER = Path(__file__).parent / "embedded"
+Tree = TypeVar("Tree", bound="RoleSettings")
 
 
 def locate(source: str) -> str:
-    """Return the path of what ``embedded:NAME`` names; any other path, hub name or tag as it is.
+    """Return the path of the model that ``embedded:NAME`` names. Any other path, hub name or tag is returned as it is.
 
     Raises:
         FileNotFoundError: no such model comes with the project.
@@ -22,13 +28,14 @@ def locate(source: str) -> str:
         return source
     path = FOLDER / source.removeprefix(EMBEDDED)
     if path.parent != FOLDER or not path.exists():
-        known = sorted(one.name for one in FOLDER.iterdir() if one.suffix in (".pt", ".json", ".safetensors") or one.is_dir())
-        raise FileNotFoundError(f"no model {source!r} comes with the project; there are {', '.join(known)}")
+        suffixes = (".pt", ".json", ".safetensors")
+        known = sorted(entry.name for entry in FOLDER.iterdir() if entry.suffix in suffixes or entry.is_dir())
+        raise FileNotFoundError(f"no model {source!r} comes with the project; these do: {', '.join(known)}")
     return str(path)
 
 
-def located(settings: "Settings") -> "Settings":
-    """Settings in which every ``embedded:NAME`` is a path of this machine: what a role is built from."""
+def located(settings: Tree) -> Tree:
+    """The same settings with every ``embedded:NAME`` replaced by its path on this machine: what a role is built from."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):
@@ -43,7 +50,7 @@ def located(settings: "Settings") -> "Settings":
 def version_of(*sources: str) -> str:
     """Return twelve hexadecimal digits of a SHA-256 over the contents of files or folders.
 
-    What is no path here, a hub name or a pretrained tag, counts by its name; an empty source does not count.
+    A source that is no path on this machine (a hub name, a pretrained tag) counts by its name; an empty one does not count.
     """
     digest = hashlib.sha256()
     for source in filter(None, sources):
@@ -59,21 +66,55 @@ def version_of(*sources: str) -> str:
     return digest.hexdigest()[:12]
 
 
+class WeightsError(DualsetError, ValueError):
+    """A file of weights cannot be read; the message says what it is and what to do."""
+
+
+@contextmanager
+def reading(source: str) -> Iterator[None]:
+    """Around a library's loading of ``source``: what is wrong with the file in one line.
+
+    A source that is no file on this machine (a hub name, a pretrained tag, none) is left to the library.
+
+    Raises:
+        WeightsError: the file is no weights but a page or a Git LFS pointer, is cut short, or holds more than tensors.
+    """
+    if Path(source).is_file():
+        with Path(source).open("rb") as stream:
+            head = stream.read(100).lstrip()
+        if head.startswith(b"version https://git-lfs"):
+            raise WeightsError(f"{source} is a Git LFS pointer and not the weights: run git lfs pull where it comes from")
+        if not head or head.startswith((b"<!DOCTYPE", b"<!doctype", b"<html", b'{"error')):
+            raise WeightsError(f"{source} is {'a web page' if head else 'empty'} and not the weights: download it again")
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except pickle.UnpicklingError as problem:
+        raise WeightsError(
+            f"{source} holds more than tensors, or is no file of torch's. It is not opened, as unpickling runs code:"
+            " save its state dict as safetensors"
+        ) from problem
+    except (SafetensorError, EOFError) as problem:
+        raise WeightsError(f"{source} is damaged or cut short ({problem}): download it again") from problem
+
+
 def load_state_dict(path: str, device: str = "cpu") -> dict[str, Any]:
-    """Read a state dict from safetensors, or from a torch file with the unpickler that knows tensors only.
+    """Read a state dict from a safetensors file, or from a torch file with the unpickler that knows tensors only.
 
     Raises:
         FileNotFoundError: there is no such file.
-        pickle.UnpicklingError: the file holds more than tensors and plain containers.
+        WeightsError: the file is damaged, or holds more than tensors and plain containers.
     """
     import torch
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"no weights at {path!r}")
-    if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
+    with reading(path):
+        if path.endswith(".safetensors"):
+            from safetensors.torch import load_file
 
-        return load_file(path, device=device)
-    state = torch.load(path, map_location=device, weights_only=True)
+            return load_file(path, device=device)
+        state = torch.load(path, map_location=device, weights_only=True)
     # Trainers wrap the weights in one of these.
     return state.get("state_dict", state.get("model", state))

@@ -1,20 +1,19 @@
-"""Sources of image-caption data. Each is a module with ``OPTIONS``, ``REQUIRED``, ``PATHS`` and ``read``;
-adding one is a line here.
-"""
+"""Sources of image-caption data. Each is a module with ``OPTIONS``, ``REQUIRED``, ``PATHS`` and ``read``, listed here."""
 
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Literal, cast
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.settings import Ingest
 from jobs.sources import coco, flickr30k, folder, parquet, scenes, webdataset
+from jobs.sources.notes import Notes
 from jobs.sources.paths import absolute
 from jobs.sources.record import Origin, SourceError, source_error
+from udfs.fetch.settings import IngestSettings
 
 __all__ = ["COMMON", "SOURCES", "SourceError", "complete", "records", "source_error", "source_name"]
 
@@ -32,56 +31,66 @@ SOURCES: dict[str, ModuleType] = {
 COMMON = {
     "source": "the source's name in the tables (the kind and a hash of the options)",
     "record": "image: all captions of an image are one record; pair: one record a caption (image)",
-    "split": "split of records for which the source gives none",
-    "license": "licence of records for which the source gives none",
+    "split": "split of records that have none in the source",
+    "license": "licence of records that have none in the source",
 }
 
 
-def records(spark: SparkSession, kind: str, options: Mapping[str, str | None], ingest: Ingest | None = None) -> DataFrame:
-    """The records of a source, as ``jobs.sources.record.RECORD``: one row an image (or pair), no image
-    bytes, in no fixed order.
+def records(
+    spark: SparkSession,
+    kind: str,
+    options: Mapping[str, str | None],
+    ingest: IngestSettings | None = None,
+    labels: Collection[str] = (),
+    notes: Notes | None = None,
+) -> DataFrame:
+    """The records of a source, as ``jobs.sources.record.RECORD``: one row an image (or pair), no image bytes, in no fixed order.
 
-    Files are parsed in workers when the DataFrame is used, each time anew: write it once. The same files
-    give the same rows. What a source writes twice (same key, same captions) has one record_id twice. An
-    error found while parsing fails the query; ``source_error`` turns that failure back into a
-    ``SourceError``.
+    Workers parse the files each time the DataFrame is used, so write it once. The same files give the same rows. If a source has
+    the same key with the same captions twice, two rows have one record_id. A parse error fails the query; ``source_error`` turns
+    that failure back into a ``SourceError``.
 
     Args:
-        options: the source's ``OPTIONS`` and ``COMMON``; None is as if not given.
+        spark: the session.
+        kind: a key of ``SOURCES``.
+        options: the source's ``OPTIONS`` and ``COMMON``; None means not set.
+        ingest: its limit on the length of captions.
+        labels: the classes of the lexicon; annotations are spelled as there, and a source that knows none of them says so.
+        notes: gets what the source has to say about what it left out, once the DataFrame was used.
 
     Raises:
-        SourceError: unknown kind or option, a required one is missing, or a file or folder does not exist.
+        SourceError: unknown kind or option, a required option is missing, or a file or folder does not exist.
     """
-    given = _checked(kind, options)
-    mode = given.get("record", "image")
+    checked = _checked(kind, options)
+    mode = checked.get("record", "image")
     if mode not in ("image", "pair"):
         raise SourceError(f"record must be image or pair, not {mode!r}")
     origin = Origin(
-        name=source_name(kind, given),
+        name=source_name(kind, checked),
         record=cast(Literal["image", "pair"], mode),
-        max_caption_chars=(ingest or Ingest()).max_caption_chars,
-        split=given.get("split"),
-        license=given.get("license"),
+        max_caption_chars=(ingest or IngestSettings()).max_caption_chars,
+        split=checked.get("split"),
+        license=checked.get("license"),
+        labels=frozenset(labels),
+        notes=notes,
     )
-    own = {name: value for name, value in given.items() if name not in COMMON}
+    own = {name: value for name, value in checked.items() if name not in COMMON}
     return cast(DataFrame, SOURCES[kind].read(spark, own, origin))
 
 
 def source_name(kind: str, options: Mapping[str, str | None]) -> str:
-    """The ``source`` column: the name given, or ``kind:`` and eight digits of a hash over the options that
-    say what is read.
-    """
-    given = _checked(kind, options)
-    if "source" in given:
-        return given["source"]
+    """The ``source`` column: the option ``source``, or ``kind:`` and eight digits of a hash of the options that select data."""
+    checked = _checked(kind, options)
+    if "source" in checked:
+        return checked["source"]
     own = getattr(SOURCES[kind], "identity", None)
-    identity = own(given) if own else {name: value for name, value in given.items() if name not in COMMON}
+    identity = own(checked) if own else {name: value for name, value in checked.items() if name not in COMMON}
     text = json.dumps(identity, sort_keys=True)
     return f"{kind}:{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def complete(kind: str, options: Mapping[str, str | None], root: str) -> Mapping[str, str | None]:
-    """Options with the defaults that depend on the root: where a source writes that makes its own files."""
+    """Options with the defaults that depend on the root: the folder of a source that writes its own files."""
     own = getattr(SOURCES[kind], "complete", None)
     return cast(Mapping[str, str | None], own(dict(options), root)) if own else options
 
@@ -90,14 +99,14 @@ def _checked(kind: str, options: Mapping[str, str | None]) -> dict[str, str]:
     if kind not in SOURCES:
         raise SourceError(f"no source {kind!r}: there are {', '.join(SOURCES)}")
     module = SOURCES[kind]
-    given = {name: value for name, value in options.items() if value is not None and value != ""}
-    for name in given:
+    checked = {name: value for name, value in options.items() if value is not None and value != ""}
+    for name in checked:
         known = [*module.OPTIONS, *COMMON]
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise SourceError(f"source {kind} has no option {name!r}; the nearest known one is {near!r}")
     for name in module.REQUIRED:
-        if name not in given:
+        if name not in checked:
             raise SourceError(f"source {kind} needs {name}: {module.OPTIONS[name]}")
-    # Absolute: a worker's working folder is not the driver's, and one folder must have one hash.
-    return {name: absolute(value) if name in module.PATHS else value for name, value in given.items()}
+    # Absolute: a worker has another working folder than the driver, and a folder must always have the same hash.
+    return {name: absolute(value) if name in module.PATHS else value for name, value in checked.items()}

@@ -1,6 +1,4 @@
-"""Flickr30k: its token file (``name.jpg#0<TAB>caption`` a line), or Karpathy's dataset JSON, also the one
-of COCO.
-"""
+"""Flickr30k: its token file (lines ``name.jpg#0<TAB>caption``), or Karpathy's dataset JSON, also that of COCO."""
 
 from collections.abc import Iterator
 
@@ -8,7 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.sources.gather import Line, gather_files
 from jobs.sources.paths import field, load_json, locate, open_text, require, unsafe
-from jobs.sources.record import Origin, Row, SourceError, distributed, make_records
+from jobs.sources.record import Origin, Row, SourceError, distributed, file_locator, make_records
 
 OPTIONS = {
     "images": "folder of the images (required)",
@@ -19,9 +17,7 @@ PATHS = ("images", "captions")
 
 
 def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFrame:
-    """Records of a token file or, if its name ends in .json, of Karpathy's; ``source_key`` is the file
-    name.
-    """
+    """Records of a token file or, if its name ends in .json, of Karpathy's; ``source_key`` is the image's file name."""
     images = require(options["images"], "the images folder")
     captions = require(options["captions"], "the captions file")
     if captions.endswith(".json"):
@@ -48,8 +44,7 @@ def parse_tokens(file: str) -> Iterator[tuple[int, Line]]:
 
 
 def parse_karpathy(file: str, images: str, origin: Origin) -> Iterator[Row]:
-    """Yield rows of ``RECORD``; ``filepath``, where the file has it, is part of the key. The file must fit
-    the worker's memory.
+    """Yield rows of ``RECORD``; ``filepath``, if the file has it, is part of the key. The file must fit the worker's memory.
 
     Raises:
         SourceError: a key is missing or of the wrong type.
@@ -62,14 +57,14 @@ def parse_karpathy(file: str, images: str, origin: Origin) -> Iterator[Row]:
         captions = []
         for number, sentence in enumerate(field(image, "sentences", list, where)):
             raw = field(sentence, "raw", str, f"{where}.sentences[{number}]")
-            own_id = sentence.get("sentid")
-            captions.append((None if own_id is None else str(own_id), raw))
+            sentence_id = sentence.get("sentid")
+            captions.append((None if sentence_id is None else str(sentence_id), raw))
         path = locate(images, name)
         yield from make_records(
             origin,
             name,
             captions,
-            {"path": path, "offset": None, "length": None, "member": None} if path else None,
+            file_locator(path),
             split=field(image, "split", str, where) if "split" in image else None,
             status="ok" if path else "unsafe_path",
             error=None if path else unsafe(name),

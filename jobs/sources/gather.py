@@ -1,8 +1,7 @@
-"""Captions that come a line each, several lines an image: workers parse lines, Spark brings an image's lines
-together.
+"""One caption per line, several lines per image: workers parse lines, Spark groups the lines of an image.
 
-Only text is exchanged. It travels as ASCII JSON, because a lone surrogate cannot be a Spark string and must
-still count in the id.
+Only text is exchanged. It travels as ASCII JSON, because a lone surrogate cannot be a Spark string and must still count in the
+id.
 """
 
 import json
@@ -15,7 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T  # noqa: N812  Spark's own convention
 
 from jobs.sources.paths import locate, unsafe
-from jobs.sources.record import RECORD, Captions, Origin, Row, distributed, make_records, to_batches
+from jobs.sources.record import RECORD, Captions, Origin, Row, distributed, file_locator, make_records, to_batches
 
 LINE = T.StructType(
     [
@@ -29,9 +28,9 @@ LINE = T.StructType(
 
 @dataclass(frozen=True)
 class Line:
-    """One line about an image."""
+    """A line about an image."""
 
-    key: str  # what the source calls the image
+    key: str  # the source's name for the image
     name: str  # its file name, in the images folder
     captions: Captions
     split: str | None = None
@@ -55,9 +54,7 @@ def gather_files(
 
 
 def gather(lines: DataFrame, images: str, origin: Origin) -> DataFrame:
-    """Records of a DataFrame of ``LINE``: the lines of one key are one image, in the order of file and
-    number.
-    """
+    """Records of a DataFrame of ``LINE``: the lines of one key are one image, in the order of file and number."""
     ordered = F.sort_array(F.collect_list(F.struct("file", "number", "line")))
     texts = F.transform(ordered, lambda entry: entry["line"])
 
@@ -77,7 +74,7 @@ def _records(texts: list[str], images: str, origin: Origin) -> Iterator[Row]:
         origin,
         first["key"],
         [(own_id, caption) for line in lines for own_id, caption in line["captions"]],
-        {"path": path, "offset": None, "length": None, "member": None} if path else None,
+        file_locator(path),
         split=next((line["split"] for line in lines if line["split"]), None),
         license_name=next((line["license"] for line in lines if line["license"]), None),
         status="ok" if path else "unsafe_path",

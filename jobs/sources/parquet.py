@@ -1,14 +1,14 @@
-"""Parquet files with the image's bytes in a column, or its file name; read by Spark itself, so paths are
-Spark's (``s3a://...``).
+"""Parquet files with the image's bytes, or its file name, in a column. Spark reads them, so paths are Spark's (``s3a://...``).
 
-Bytes are no part of a record: its locator is a file, a row index and the column's name, and ``bytes_of``
-gives what a join needs.
+A record has no bytes: its locator is a file, a row index and the column's name, and ``bytes_of`` reads the bytes for a join.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlparse
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # it ships no types
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,7 +16,8 @@ from pyspark.sql import types as T  # noqa: N812  Spark's own convention
 
 from jobs.sources.gather import LINE, Line, gather
 from jobs.sources.paths import below, require
-from jobs.sources.record import RECORD, Origin, Row, SourceError, make_records, source_error, to_batches
+from jobs.sources.record import RECORD, Locator, Origin, Row, SourceError, make_records, source_error, to_batches
+from udfs.fetch.parquet_file import split_name
 
 OPTIONS = {
     "files": "a file, a folder or a pattern (required)",
@@ -30,25 +31,24 @@ OPTIONS = {
 }
 REQUIRED = ("files",)
 PATHS = ("files", "images")
+_ENDS = (".parquet", ".parq", ".pq")
 
 
 def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFrame:
-    """Records of Parquet files: a row each with bytes; with a path column, rows of one key (or path) are one
-    image.
+    """Records of Parquet files. With bytes each row is an image; with a path column, the rows of one key (or path) are.
 
     Raises:
-        SourceError: nothing to read, or a column is missing or of the wrong type; known before any row is
-            read.
+        SourceError: nothing to read, or a column is missing or of the wrong type; raised before any row is read.
     """
-    table = _open(spark, options["files"])
+    table = _open(spark, options["files"], origin)
     caption = options.get("caption_column", "caption")
     kind = _type(table, caption)
-    texts = F.col(caption) if isinstance(kind, T.ArrayType) else F.array(F.col(caption))
+    texts = _column(table, caption) if isinstance(kind, T.ArrayType) else F.array(_column(table, caption))
     if isinstance(kind, T.ArrayType):
         kind = kind.elementType
     if not isinstance(kind, T.StringType):
         raise SourceError(f"{options['files']}: column {caption!r} must be text or a list of text")
-    # As binary: a Parquet string need not be UTF-8, and the worker gives one that is not its status.
+    # As binary: a Parquet string need not be UTF-8, and the worker gives such a caption its status.
     captions = F.transform(texts, lambda text: text.cast("binary")).alias("captions")
     common = [
         captions,
@@ -74,32 +74,35 @@ def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFr
     return table.select(key.alias("key"), *common).mapInArrow(finish, RECORD)
 
 
-def bytes_of(spark: SparkSession, paths: Sequence[str], column: str) -> DataFrame:
-    """The bytes behind locators: DataFrame ``(path string, row long, image binary)`` of whole files, to join
-    on path and row.
+def bytes_of(spark: SparkSession, paths: Sequence[str], column: str, steps: Sequence[str] | None = None) -> DataFrame:
+    """The bytes behind locators: DataFrame ``(path string, row long, image binary)`` of whole files, to join on path and row.
 
-    ``paths`` are locators' paths, ``column`` their member. The same expression of Spark wrote the locator's
-    path and writes ``path`` here, so that they compare equal.
+    ``paths`` are locators' paths, ``column`` their member, and ``steps`` the names that lead to it, where names have dots. The
+    same Spark expression gives the locator's path and ``path`` here, so that they compare equal. ``image`` is empty where it is
+    null in the file. What cannot be read of a file, because it is damaged, is missing: no row fails for those of another file.
     """
-    files = [_to_spark(path) for path in paths]
-    return spark.read.parquet(*files).select(
+    names = list(steps or column.split("."))
+    kind: T.DataType = T.BinaryType()
+    for name in reversed(names):
+        kind = T.StructType([T.StructField(name, kind)])
+    # With the schema given, no file is opened here, and no file's columns are taken for those of another.
+    reader = spark.read.schema(cast(T.StructType, kind)).option("ignoreCorruptFiles", "true").option("ignoreMissingFiles", "true")
+    return reader.parquet(*(_to_spark(path) for path in paths)).select(
         F.col("_metadata.file_path").alias("path"),
         F.col("_metadata.row_index").alias("row"),
-        F.col(column).cast("binary").alias("image"),
+        F.coalesce(F.col(".".join(map(_quoted, names))), F.expr("X''")).alias("image"),
     )
 
 
 def _to_spark(path: str) -> str:
-    """A file path of ``_metadata`` (a URI with %20 in it) as ``spark.read`` takes it: decoded, pattern
-    characters escaped.
-    """
+    """A file path of ``_metadata`` (a URI with %20 in it) for ``spark.read``: decoded, with pattern characters escaped."""
     plain = unquote(path) if urlparse(path).scheme else path
     return "".join(f"\\{letter}" if letter in "*?[]{},\\" else letter for letter in plain)
 
 
 def _to_records(rows: list[Row], files: str, column: str, origin: Origin) -> Iterator[Row]:
     for row in rows:
-        locator = {"path": row["file"], "offset": row["number"], "length": None, "member": column}
+        locator: Locator = {"path": row["file"], "offset": row["number"], "length": None, "member": column}
         key = _decode(row["key"]) or _default_key(row, files)
         captions = [(None, _decode(text)) for text in row["captions"] or [] if not _is_absent(row, text)]
         split, licence = row["split"], row["license"]
@@ -111,7 +114,7 @@ def _to_lines(batches: Iterable[Any], files: str) -> Iterator[Any]:
         for row in batch.to_pylist():
             name = _decode(row["name"]) or ""
             captions = [(None, _decode(text)) for text in row["captions"] or [] if not _is_absent(row, text)]
-            # Rows without a path are each a record of their own, with status unsafe_path.
+            # Each row without a path is a record of its own, with status unsafe_path.
             key = _decode(row["key"]) or (name if name.strip() else _default_key(row, files))
             yield Line(key, name, captions, row["split"], row["license"]).row(row["file"], row["number"])
 
@@ -120,7 +123,7 @@ def _to_lines(batches: Iterable[Any], files: str) -> Iterator[Any]:
 
 
 def _is_absent(row: Row, text: bytes | None) -> bool:
-    return text is None and len(row["captions"]) == 1  # a null caption column, not a blank in a list
+    return text is None and len(row["captions"]) == 1  # a null caption, not a null in a list
 
 
 def _default_key(row: Row, files: str) -> str:
@@ -131,19 +134,45 @@ def _decode(text: bytes | None) -> str | None:
     return None if text is None else bytes(text).decode("utf-8", "surrogateescape")
 
 
-def _open(spark: SparkSession, files: str) -> DataFrame:
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # it ships no types
-
+def _open(spark: SparkSession, files: str, origin: Origin) -> DataFrame:
+    reader = spark.read
+    # Spark reads a path as a pattern. One that exists as it stands is meant as it stands, with the \\, [ and * in its name.
+    path = _to_spark(files) if os.path.exists(files) else files  # noqa: PTH110  Path would turn s3a:// into s3a:/
+    names = _names_of(spark, path)
+    others = [name for name in names if not name.lower().endswith(_ENDS)]
+    if others and len(others) < len(names):  # a README.md beside them
+        origin.tell(files, "files beside the Parquet files have another extension, and were not read", len(others), min(others))
+        ends = {"." + name.rpartition(".")[2] for name in names if name not in others}
+        reader = reader.option("pathGlobFilter", f"*{{{','.join(sorted(ends))}}}")
     try:
-        return spark.read.parquet(files)
-    # No such path, no schema, a broken footer, which is no PySparkException.
+        return reader.parquet(path)
+    # No such path, no schema, or a broken footer, which is no PySparkException.
     except (PySparkException, Py4JJavaError) as problem:
-        raise source_error(problem) or SourceError(f"{files}: {str(problem).splitlines()[0]}") from None
+        cause = problem.java_exception.toString() if isinstance(problem, Py4JJavaError) else str(problem)
+        raise source_error(problem) or SourceError(f"{files}: {cause.splitlines()[0]}") from None
+
+
+def _names_of(spark: SparkSession, files: str) -> list[str]:
+    """The names of the files that Spark would read; none if it cannot list them, which reading them will explain."""
+    try:
+        listed = spark.read.format("binaryFile").load(files).select("path").collect()
+    except (PySparkException, Py4JJavaError):
+        return []
+    return [row["path"].rpartition("/")[2] for row in listed]
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
+
+
+def _column(table: DataFrame, name: str) -> Column:
+    """A column, or the field of a struct; names of columns may have dots."""
+    return F.col(".".join(map(_quoted, split_name(table.columns, name))))
 
 
 def _type(table: DataFrame, column: str) -> T.DataType:
     try:
-        return table.select(F.col(column)).schema[0].dataType
+        return table.select(_column(table, column)).schema[0].dataType
     except AnalysisException:
         raise SourceError(f"there is no column {column!r}; there are {', '.join(table.columns)}") from None
 
@@ -159,12 +188,12 @@ def _bytes_column(table: DataFrame, column: str, files: str) -> str:
 
 def _binary(table: DataFrame, column: str) -> Column:
     _type(table, column)
-    return F.col(column).cast("string").cast("binary")
+    return _column(table, column).cast("string").cast("binary")
 
 
 def _optional(table: DataFrame, options: dict[str, str], name: str) -> Column:
-    given = options.get(f"{name}_column")
-    if given or name in table.columns:
-        _type(table, given or name)
-        return F.col(given or name).cast("string").alias(name)
+    column = options.get(f"{name}_column") or name
+    if f"{name}_column" in options or name in table.columns:
+        _type(table, column)
+        return _column(table, column).cast("string").alias(name)
     return F.lit(None).cast("string").alias(name)

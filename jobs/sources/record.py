@@ -1,8 +1,7 @@
-"""What every source makes: records, which say where an image's bytes are without holding them.
+"""What every source makes: records, which hold the place of an image's bytes but not the bytes.
 
-A source is parsed in workers and yields plain dicts; ``distributed`` turns them into a DataFrame of
-``RECORD``. Text that cannot be stored (lone surrogates, NUL) reaches this module as Python strings and
-leaves it as valid UTF-8, with a status that says so.
+A source is parsed in workers and yields plain dicts; ``distributed`` turns them into a DataFrame of ``RECORD``. Text that cannot
+be stored (lone surrogates, NUL) reaches this module as Python strings and leaves it as valid UTF-8, with a status that says so.
 """
 
 import hashlib
@@ -11,10 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T  # noqa: N812  Spark's own convention
+
+from jobs.sources.notes import Notes
+from udfs.errors import DualsetError
 
 Row = dict[str, Any]
 Captions = Sequence[tuple[str | None, str | None]]  # (the source's own id or None, text or None)
@@ -59,16 +61,26 @@ RECORD = T.StructType(
     ]
 )
 
+
+class Locator(TypedDict):
+    """A row of ``LOCATOR``."""
+
+    path: str
+    offset: int | None
+    length: int | None
+    member: str | None
+
+
 # Lone surrogates and control characters; tab and line ends are text.
 _BAD = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BATCH_ROWS = 512
 
 
-class SourceError(ValueError):
+class SourceError(DualsetError, ValueError):
     """A source as a whole cannot be read; the one-line message names the file and what is wrong with it."""
 
     def __init__(self, message: str) -> None:
-        """Keep one line of ASCII, which survives every traceback it may be dug out of."""
+        """Keep one line of ASCII: it may have to be read back from a traceback."""
         super().__init__(" ".join(message.encode("ascii", "backslashreplace").decode().split()))
 
 
@@ -81,12 +93,17 @@ class Origin:
     max_caption_chars: int = 2000
     split: str | None = None  # for records whose source gives none
     license: str | None = None
+    labels: frozenset[str] = frozenset()  # what the lexicon calls things; empty: unknown
+    notes: Notes | None = None
+
+    def tell(self, file: str, what: str, count: int, example: str) -> None:
+        """Have the driver say that ``count`` things of ``file`` are so (``jobs.sources.notes``); nothing where ``count`` is 0."""
+        if self.notes is not None and count:
+            self.notes.tell(file, what, count, clean(example))
 
 
 def record_id(source: str, source_key: str, captions: Sequence[str]) -> str:
-    """SHA-256 (64 hexadecimal digits) over ``[source, source_key, captions]`` as canonical ASCII JSON,
-    surrogates escaped.
-    """
+    """SHA-256 (64 hexadecimal digits) over ``[source, source_key, captions]`` as canonical ASCII JSON, surrogates escaped."""
     text = json.dumps([source, source_key, list(captions)], ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -104,9 +121,8 @@ def clean(text: str) -> str:
 def label_captions(captions: Captions, max_chars: int) -> list[dict[str, str]]:
     """Give each caption of one image its id (unique within the image) and its status.
 
-    Statuses: ``ok``, ``empty`` (nothing visible), ``bad_text``, ``too_long`` (more than ``max_chars``),
-    ``duplicate`` (an earlier caption again, but for white space). The first that holds, in this order but
-    for ``ok``.
+    Statuses: ``empty`` (nothing visible), ``bad_text``, ``too_long`` (more than ``max_chars``), ``duplicate`` (an earlier caption
+    again, but for white space), ``ok``. The first in this order that applies.
     """
     labelled: list[dict[str, str]] = []
     ids: set[str] = set()
@@ -126,18 +142,23 @@ def label_captions(captions: Captions, max_chars: int) -> list[dict[str, str]]:
             status = "duplicate" if normal in seen else "ok"
             seen.add(normal)
         caption_id = clean(own_id) if own_id else str(index)
-        while caption_id in ids:  # a source that gives one id twice must not make two rows of one key
+        while caption_id in ids:  # if a source repeats an id, two rows would have one key
             caption_id += f"#{index}"
         ids.add(caption_id)
         labelled.append({"caption_id": caption_id, "caption": clean(caption), "status": status})
     return labelled
 
 
+def file_locator(path: str | None) -> Locator | None:
+    """The locator of an image that is a whole file; None if ``path`` is None."""
+    return {"path": path, "offset": None, "length": None, "member": None} if path else None
+
+
 def make_records(
     origin: Origin,
     key: str,
     captions: Captions,
-    locator: Row | None,
+    locator: Locator | None,
     *,
     split: str | None = None,
     license_name: str | None = None,
@@ -145,10 +166,9 @@ def make_records(
     status: str = "ok",
     error: str | None = None,
 ) -> Iterator[Row]:
-    """Yield the rows of ``RECORD`` for one image: one, or with ``record="pair"`` one a distinct caption.
+    """Yield the rows of ``RECORD`` for one image: one row, or with ``record="pair"`` one a distinct caption.
 
-    A pair keeps repeats of its caption (as ``duplicate``), so that no caption is lost and no two records
-    share an id.
+    A pair keeps repeats of its caption (as ``duplicate``), so that no caption is lost and no two records share an id.
     """
     labelled = label_captions(captions, origin.max_caption_chars)
     texts = [text or "" for _, text in captions]
@@ -159,12 +179,12 @@ def make_records(
             by_text.setdefault(_normal(text), []).append(index)
         groups = list(by_text.values())
     for group in groups:
-        mine = [labelled[index] for index in group]
+        members = [labelled[index] for index in group]
         state, reason = status, error
-        if state == "ok" and not any(caption["status"] == "ok" for caption in mine):
+        if state == "ok" and not any(caption["status"] == "ok" for caption in members):
             state = "no_caption"
-            found = sorted({caption["status"] for caption in mine})
-            reason = error or ("its captions are " + ", ".join(found) if found else "it has no caption")
+            statuses = sorted({caption["status"] for caption in members})
+            reason = error or ("its captions are " + ", ".join(statuses) if statuses else "it has no caption")
         yield {
             "record_id": record_id(origin.name, key, [texts[index] for index in group]),
             "source": clean(origin.name),
@@ -172,7 +192,7 @@ def make_records(
             "split": _or_none(split or origin.split),
             "license": _or_none(license_name or origin.license),
             "locator": locator,
-            "captions": mine,
+            "captions": members,
             "annotations": annotations,
             "status": state,
             "error": clean(reason)[:500] if reason else None,
@@ -185,9 +205,7 @@ def distributed(
     read: Callable[[str], Iterable[Row]],
     schema: T.StructType = RECORD,
 ) -> DataFrame:
-    """A DataFrame of ``schema`` with the rows that ``read`` yields for each of ``inputs``: one task each,
-    batch by batch.
-    """
+    """A DataFrame of ``schema`` with the rows that ``read`` yields for each of ``inputs``: one task each, batch by batch."""
     names = tuple(inputs)
 
     def run(batches: Iterable[Any]) -> Iterator[Any]:
@@ -199,29 +217,35 @@ def distributed(
 
 
 def to_batches(rows: Iterable[Row], schema: T.StructType = RECORD) -> Iterator[Any]:
-    """``rows`` as Arrow record batches of at most 512 rows, lazily. Call it in a worker."""
+    """``rows`` as Arrow record batches of at most 512 rows, lazily. Call it in a worker.
+
+    Raises:
+        SourceError: a row cannot be stored. Sources check what they read, so this is for what they did not foresee.
+    """
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
 
     arrow_schema = to_arrow_schema(schema)
     iterator = iter(rows)
     while batch := list(islice(iterator, _BATCH_ROWS)):
-        yield pa.RecordBatch.from_pylist(batch, schema=arrow_schema)
+        try:
+            stored = pa.RecordBatch.from_pylist(batch, schema=arrow_schema)
+        except (UnicodeError, pa.ArrowException) as problem:
+            raise SourceError(f"a record cannot be stored: {problem}") from None
+        yield stored
 
 
 def source_error(problem: BaseException) -> SourceError | None:
-    """The ``SourceError`` that made a Spark query fail, dug out of the exception that reached the driver;
-    None if it was not one.
-    """
+    """The ``SourceError`` that made a Spark query fail, from the exception that reached the driver; None if there was none."""
     link: BaseException | None = problem
     while link is not None:
         if isinstance(link, SourceError):
             return link
         text = str(link)
-        if found := re.findall(r"\bSourceError: (.+)", text):
-            return SourceError(found[-1])
-        if found := re.findall(r"\[(?:FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER)\S*\] (.+)", text):
-            return SourceError(found[0])
+        if messages := re.findall(r"\bSourceError: (.+)", text):
+            return SourceError(messages[-1])
+        if messages := re.findall(r"\[(?:FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER)\S*\] (.+)", text):
+            return SourceError(messages[0])
         link = link.__cause__ or link.__context__
     return None
 

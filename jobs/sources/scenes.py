@@ -1,7 +1,7 @@
-"""Scenes that are made, not found: drawn things with captions of which everything is known.
+"""Synthetic scenes: drawn objects with captions, of which everything is known.
 
-Workers make the scenes, block by block, as files in COCO's format with a truth file beside them (``scenes.write``), and read
-those as the coco source does. A larger count adds scenes; those that are there stay as they are.
+Workers draw the scenes, block by block, into files in COCO's format with a ground-truth file (``jobs.scenes.write``), and read
+them as the coco source does. A larger count adds scenes and leaves the existing ones as they are.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from jobs.sources.paths import absolute
 from jobs.sources.record import Origin, Row, SourceError, distributed
 
 if TYPE_CHECKING:
-    from scenes.write import Series
+    from jobs.scenes.write import Series  # it draws with OpenCV, which the command line does not load
 
 OPTIONS = {
-    "count": "scenes (required)",
+    "count": "number of scenes (required)",
     "seed": "another seed gives other scenes (0)",
     "size": "side of the images in pixels, 64 to 256 (96)",
     "domain": "built-in domain or its definition file (objects)",
@@ -29,12 +29,13 @@ PATHS = ("output",)
 
 
 def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFrame:
-    """Records of scenes; ``source_key`` is the image's file name. The split (train) is that of ``origin``.
+    """Records of scenes; ``source_key`` is the image's file name. The split is that of ``origin``, else train.
 
     Raises:
         SourceError: an option has a bad value, or the folder holds other scenes.
     """
-    from scenes.write import SeriesError, blocks, claim, write_block
+    from jobs.scenes import domain as domains
+    from jobs.scenes.write import SeriesError, blocks, claim, write_block
 
     series = _series(options, origin.split)
     if "output" not in options:
@@ -44,33 +45,33 @@ def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFr
         claim(series, folder)
     except SeriesError as problem:
         raise SourceError(str(problem)) from None
-    some = {block.file_name("captions"): block for block in blocks(series, _number(options, "count", 0, 1, 100_000_000))}
-    own = replace(origin, split=series.split)
+    by_file = {block.file_name("captions"): block for block in blocks(series, _number(options, "count", 0, 1, 100_000_000))}
+    own = replace(origin, split=series.split, labels=frozenset(domains.load(series.domain).kinds))
 
     def make(name: str) -> Iterator[Row]:
-        write_block(some[name], folder)
-        instances = f"{folder}/parts/{some[name].file_name('instances')}"
+        write_block(by_file[name], folder)
+        instances = f"{folder}/parts/{by_file[name].file_name('instances')}"
         yield from coco.parse(f"{folder}/parts/{name}", f"{folder}/images", instances, own)
 
-    return distributed(spark, list(some), make)
+    return distributed(spark, list(by_file), make)
 
 
 def identity(options: dict[str, str]) -> dict[str, str]:
-    """What the source's name is made of: not the count, as more scenes of a series are more of the same source."""
+    """What the source's name is made of: not the count, as more scenes of a series belong to the same source."""
     return {"series": _series(options, options.get("split")).name}
 
 
 def complete(options: dict[str, str | None], root: str) -> dict[str, str | None]:
-    """Options with the default of ``output``, which lies in the root."""
+    """Options with the default of ``output``, a folder in the root."""
     if options.get("output"):
         return options
-    given = {name: value for name, value in options.items() if value}
-    return options | {"output": f"{root}/scenes/{_series(given, options.get('split')).name}"}
+    non_empty = {name: value for name, value in options.items() if value}
+    return options | {"output": f"{root}/scenes/{_series(non_empty, options.get('split')).name}"}
 
 
 def _series(options: dict[str, str], split: str | None) -> "Series":
-    from scenes import domain as domains
-    from scenes.write import Series
+    from jobs.scenes import domain as domains
+    from jobs.scenes.write import Series
 
     if split not in (None, "", "train", "test"):
         raise SourceError(f"the split of scenes is train or test, not {split!r}")

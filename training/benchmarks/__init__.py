@@ -1,13 +1,13 @@
-"""Benchmarks of compositionality, retrieval and classification: one file each, with the same few functions.
+"""Benchmarks of compositionality, retrieval and classification: one module each, with the same interface.
 
-FILES                             what is read below the data folder
-RIGHT                             how many of an item's texts are true of its first image; they stand first; 0: no text is
-                                  the question
-load(data, images, **options)     its files to items
-judge(item, scores, text_scores)  cosines [I, T] and [T, T] to a verdict under each metric: 1, 0, or 0.5 for a tie; or
-answer(items, features)           the verdicts on all items at once, where an item by itself is no question
-aggregate(counts)                 items a group to the averages that papers name
-chance(items)                     what guessing gets, by metric
+FILES                             patterns of the files that are read below the data folder
+RIGHT                             number of an item's texts that are true of its first image; they come first; 0: the item
+                                  is not a choice between texts
+load(data, images, **options)     reads the files into items
+judge(item, scores, text_scores)  cosines [I, T] and [T, T] to a verdict by metric: 1, 0, or 0.5 for a tie; or
+answer(items, features)           verdicts on all items together, if an item alone is not a question (retrieval)
+aggregate(counts)                 number of items by group to the averages that papers report
+chance(items)                     score of random guessing, by metric
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ from training.benchmarks.item import BenchmarkError, Item, Verdict
 
 
 class _Module(Protocol):
-    """What every module of this package has."""
+    """The interface of all benchmark modules."""
 
     @property
     def FILES(self) -> tuple[str, ...]: ...  # noqa: N802, D102
@@ -52,7 +52,7 @@ class _Module(Protocol):
 
 @runtime_checkable
 class Judging(_Module, Protocol):
-    """A benchmark whose items are judged one by one."""
+    """A benchmark whose items are judged one at a time."""
 
     @property
     def judge(self) -> Callable[[Item, Any, Any], dict[str, float]]: ...  # noqa: D102
@@ -60,7 +60,7 @@ class Judging(_Module, Protocol):
 
 @runtime_checkable
 class Answering(_Module, Protocol):
-    """A benchmark that needs all items at once; what it has of ``judge`` serves the blind baselines."""
+    """A benchmark that needs all items together; if it also has ``judge``, the blind baselines use it."""
 
     @property
     def answer(self) -> Callable[[Sequence[Item], Any], list[Verdict]]: ...  # noqa: D102
@@ -86,11 +86,11 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def benchmark(name: str) -> Benchmark:
-    """The benchmark of a name.
+    """The benchmark with a name.
 
     Raises:
         BenchmarkError: there is none.
     """
     if name not in BENCHMARKS:
-        raise BenchmarkError(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+        raise BenchmarkError(f"there is no benchmark {name!r}: choose one of {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]

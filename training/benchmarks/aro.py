@@ -1,10 +1,10 @@
 """ARO (Yuksekgonul et al., ICLR 2023): attribution, relation and order of words.
 
-``visual_genome_relation.json`` and ``visual_genome_attribution.json``: [{image_path, true_caption, false_caption, bbox_x,
-bbox_y, bbox_w, bbox_h, relation_name or attributes}]; the image is cropped to the box. ``coco_karpathy_test.json`` and
-``flickr30k_test.json``: [{image, caption: [text, ...]}]; a caption against its shuffles (``shuffles.py`` says how they differ
-from the published ones). VG-Relation is the mean over the relations that are not symmetric, VG-Attribution that over pairs of
-attributes with 25 items or more. Text alone goes far on all of these: look at the blind baselines.
+``visual_genome_relation.json`` and ``visual_genome_attribution.json``: [{image_path, true_caption, false_caption, bbox_x, bbox_y,
+bbox_w, bbox_h, relation_name or attributes}]; the image is cropped to the box. ``coco_karpathy_test.json`` and
+``flickr30k_test.json``: [{image, caption: [text, ...]}]; a caption against its shuffles (``shuffles.py`` describes how they
+differ from the published ones). VG-Relation is the mean over asymmetric relations, VG-Attribution the mean over pairs of
+attributes with at least 25 items. Text alone scores high on all of these: compare with the blind baselines.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ RIGHT = 1
 _ENOUGH = 25
 _BOX = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")
 
-# The relations that the published evaluation leaves out as symmetric or too rare, by their first word.
+# Relations that the published evaluation leaves out as symmetric or too rare, grouped by their first word.
 _SYMMETRIC_BY_FIRST = """
 adjusting; attached to; between; bigger than; biting; boarding; brushing; chewing; cleaning; climbing; close to; coming from,
 out of; contain; crossing; dragging; draped over; drinking, from; driving, down, on; eating from, in; enclosing; exiting;
@@ -57,13 +57,13 @@ SYMMETRIC = _symmetric()
 
 
 def load(data: Path, images: Path, seed: str = "0") -> list[Item]:
-    """One item a pair, or a caption with its shuffles; the group is the task, and after a colon the relation or attributes."""
+    """One item per pair, or per caption with its shuffles. The group is the task, then a colon and the relation or attributes."""
     folder = Folder(images)
     items: list[Item] = []
     for file in find_files(data, FILES)[0]:
         task = _TASKS.get(file.name)
         if task is None:
-            raise BenchmarkError(f"{file}: the name is none of {', '.join(FILES)}")
+            raise BenchmarkError(f"{file}: the file must be one of {', '.join(FILES)}")
         read = _order if task in (COCO, FLICKR) else _genome
         for key, record in read_json(file):
             items += read(task, f"{task}/{key}", record, f"{file}, item {key}", folder, seed)
@@ -74,7 +74,7 @@ def _genome(task: str, key: str, record: Any, where: str, folder: Folder, seed: 
     name, right, wrong = take(record, where, "image_path", "true_caption", "false_caption")
     box = [record.get(side) for side in _BOX]
     if not all(isinstance(side, int | float) for side in box):
-        raise BenchmarkError(f"{where}: {', '.join(_BOX)} are no numbers")
+        raise BenchmarkError(f"{where}: {', '.join(_BOX)} are not numbers")
     left, top, width, height = (round(side) for side in box)
     if task == RELATION:
         kind = take(record, where, "relation_name")[0]
@@ -83,7 +83,7 @@ def _genome(task: str, key: str, record: Any, where: str, folder: Folder, seed: 
             case [str(first), str(second)]:
                 kind = f"{first}_{second}"
             case other:
-                raise BenchmarkError(f"{where}: attributes are two texts, not {other!r}")
+                raise BenchmarkError(f"{where}: attributes must be two texts, not {other!r}")
     yield Item(key, f"{task}: {kind}", (Picture(folder.find(name), (left, top, width, height)),), (right, wrong))
 
 
@@ -91,35 +91,35 @@ def _order(task: str, key: str, record: Any, where: str, folder: Folder, seed: s
     name = take(record, where, "image")[0]
     captions = record.get("caption")
     if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
-        raise BenchmarkError(f"{where}: caption is a list of texts")
+        raise BenchmarkError(f"{where}: caption must be a list of texts")
     picture = (Picture(folder.find(name)),)
     for number, caption in enumerate(captions):
-        # A caption of one word has no order to spoil: there is no question about it.
+        # A caption of one word has no order to shuffle, so it gives no item.
         if wrong := spoilt(caption, f"{seed}/{name}/{number}"):
             yield Item(f"{key}/{number}", task, picture, (plain(caption), *wrong))
 
 
 def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """``accuracy``: the caption is above the other, or all its shuffles (precision at 1)."""
+    """``accuracy``: the caption scores above the other caption, or above all its shuffles (precision at 1)."""
     return {"accuracy": first_win(scores[0])}
 
 
 def aggregate(counts: Mapping[str, int]) -> list[Row]:
-    """Each task as its paper averages it and over all items; relations and pairs of attributes as details."""
+    """Each task as the paper averages it and over all items; relations and pairs of attributes as details."""
     rows: list[Row] = []
     groups = {task: sorted(group for group in counts if group.partition(":")[0] == task) for task in _TASKS.values()}
     for task, kind in ((RELATION, "asymmetric relations"), (ATTRIBUTION, f"pairs with {_ENOUGH} items")):
-        kept = tuple(pooled([group]) for group in groups[task] if _counts_in(task, group, counts[group]))
-        rows += [Row(f"{task}: mean over {kind}", "accuracy", kept)] if kept else []
+        averaged = tuple(pooled([group]) for group in groups[task] if _is_averaged(task, group, counts[group]))
+        rows += [Row(f"{task}: mean over {kind}", "accuracy", averaged)] if averaged else []
         rows += [Row(f"{task}: all items", "accuracy", pooled(groups[task]))] if groups[task] else []
         rows += each(groups[task], "accuracy", detail=True)
     return [*rows, *each([task for task in (COCO, FLICKR) if groups[task]], "accuracy")]
 
 
-def _counts_in(task: str, group: str, count: int) -> bool:
+def _is_averaged(task: str, group: str, count: int) -> bool:
     return group.partition(": ")[2] not in SYMMETRIC if task == RELATION else count >= _ENOUGH
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """One of the texts, at random."""
+    """A text at random."""
     return {"accuracy": sum(1 / len(item.texts) for item in items) / len(items)}

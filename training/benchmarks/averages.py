@@ -1,6 +1,6 @@
-"""Verdicts to scores: the averages that a benchmark names, with 95% intervals by bootstrap over its images."""
+"""From verdicts to scores: a benchmark's averages, with 95% intervals by bootstrap over its images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from training.benchmarks.item import Verdict
+from training.statistics import drawn_weights
 
 # A set pools the items of its groups; a tuple is the mean of its parts.
 Part = frozenset[str] | tuple["Part", ...]
-_DRAWS_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
 class Row:
-    """A named average of one metric; a ``detail`` is written but not printed."""
+    """A named average of one metric; a ``detail`` is written to the file but not printed."""
 
     name: str
     metric: str
@@ -27,10 +27,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Score:
-    """A row with its value: accuracies from 0 to 1, the 95% interval, items, ties and distinct images.
+    """A row with its value, in [0, 1].
 
-    A tie counts as a half in ``value``; with ``strict`` as 0, as some harnesses do. ``missing`` items have a picture that is
-    missing.
+    Args:
+        name: of the row.
+        metric: of the row.
+        value: the average; a tie counts one half.
+        low: lower end of the 95% interval.
+        high: upper end of the 95% interval.
+        strict: the average with a tie counted as 0, as in some harnesses.
+        n: items.
+        ties: items that are tied.
+        images: distinct images.
+        missing: items that are left out because an image is missing.
+        detail: whether the row is a detail.
     """
 
     name: str
@@ -47,29 +57,29 @@ class Score:
 
 
 def pooled(groups: Sequence[str]) -> Part:
-    """All items of the groups, each counting the same."""
+    """All items of the groups, with equal weight."""
     return frozenset(groups)
 
 
 def each(groups: Sequence[str], metric: str, detail: bool = False) -> list[Row]:
-    """One row a group."""
+    """One row per group."""
     return [Row(group, metric, pooled([group]), detail) for group in groups]
 
 
 def mean_of(what: str, parts: Mapping[str, Part], counts: Mapping[str, int], metric: str) -> list[Row]:
-    """The mean of the parts that have items. One that lacks some says so in its name: it is not the published average."""
-    there = [part for part in (_within(part, counts) for part in parts.values()) if part]
-    if not there:
+    """The mean of the parts that have items. If some have none its name tells, as it is not the published average then."""
+    present = [part for part in (_with_items(part, counts) for part in parts.values()) if part]
+    if not present:
         return []
-    of = "" if len(there) == len(parts) else f"{len(there)} of "
-    return [Row(f"mean of {of}{len(parts)} {what}", metric, tuple(there))]
+    share = "" if len(present) == len(parts) else f"{len(present)} of "
+    return [Row(f"mean of {share}{len(parts)} {what}", metric, tuple(present))]
 
 
-def _within(part: Part, counts: Mapping[str, int]) -> Part:
-    """A part without the groups that have no item."""
+def _with_items(part: Part, counts: Mapping[str, int]) -> Part:
+    """A part without its groups that have no item."""
     if isinstance(part, frozenset):
         return frozenset(group for group in part if counts.get(group))
-    return tuple(inner for inner in (_within(inner, counts) for inner in part) if inner)
+    return tuple(inner for inner in (_with_items(inner, counts) for inner in part) if inner)
 
 
 def groups_of(part: Part) -> set[str]:
@@ -80,8 +90,10 @@ def groups_of(part: Part) -> set[str]:
 def summarise(
     verdicts: Sequence[Verdict], rows: Sequence[Row], missing: Mapping[str, int], draws: int = 1000, seed: int = 0
 ) -> list[Score]:
-    """Score the rows, with the middle 95% of ``draws`` bootstrap draws. Images are drawn with replacement, the same for all
-    rows, and for another model that answers the same questions. ``missing``: items a group that could not be scored.
+    """Score the rows, with 95% bootstrap intervals of ``draws`` draws.
+
+    Images are drawn with replacement. The draws are the same for all rows, and for all models that answer the same items.
+    ``missing``: items that could not be scored, by group.
     """
     tables = _tables(verdicts, rows)
     images = len(next(iter(tables.values())).images)
@@ -92,22 +104,22 @@ def summarise(
             values.append(_value(row.part, *sums[row.metric], tables[row.metric].groups))
     scores = []
     for row, values in zip(rows, drawn, strict=True):
-        table, inside = tables[row.metric], groups_of(row.part)
-        columns = [table.groups[group] for group in inside]
-        # A draw without any item of a row says nothing of it.
+        table, members = tables[row.metric], groups_of(row.part)
+        columns = [table.groups[group] for group in members]
+        # A draw without any item of the row is NaN and left out.
         low, high = np.nanpercentile(np.concatenate(values), [2.5, 97.5])
         n, ties = (int(part[columns].sum()) for part in (table.counts, table.ties))
-        seen = len(set(table.counts[columns].nonzero()[1]))
-        lost = sum(missing.get(group, 0) for group in inside)
+        distinct = len(set(table.counts[columns].nonzero()[1]))
+        lost = sum(missing.get(group, 0) for group in members)
         value, strict = table.value(row.part), table.value(row.part, strict=True)
-        scores.append(Score(row.name, row.metric, value, float(low), float(high), strict, n, ties, seen, lost, row.detail))
+        scores.append(Score(row.name, row.metric, value, float(low), float(high), strict, n, ties, distinct, lost, row.detail))
     return scores
 
 
 def values_of(verdicts: Sequence[Verdict], rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    """The rows' values alone, by name and metric; of the rows all of whose groups have verdicts on their metric."""
+    """The values of the rows, by name and metric, without intervals; only of rows whose groups all have verdicts."""
     tables = _tables(verdicts, rows)
-    answered = {metric: {one.group for one in verdicts if metric in one.values} for metric in tables}
+    answered = {metric: {verdict.group for verdict in verdicts if metric in verdict.values} for metric in tables}
     return {
         (row.name, row.metric): tables[row.metric].value(row.part) for row in rows if groups_of(row.part) <= answered[row.metric]
     }
@@ -121,7 +133,7 @@ def _tables(verdicts: Sequence[Verdict], rows: Sequence[Row]) -> "dict[str, _Tab
 
 @dataclass(frozen=True)
 class _Table:
-    """One metric's verdicts as [groups, images]: sums, sums without ties, numbers of items and of ties."""
+    """The verdicts on one metric as sparse [groups, images]: sums, sums without ties, numbers of items and of ties."""
 
     images: Mapping[str, int]
     groups: Mapping[str, int]
@@ -132,33 +144,24 @@ class _Table:
 
     @classmethod
     def of(cls, verdicts: Sequence[Verdict], metric: str, images: Mapping[str, int], groups: Mapping[str, int]) -> "_Table":
-        having = [verdict for verdict in verdicts if metric in verdict.values]
-        values = np.array([verdict.values[metric] for verdict in having])
-        place = ([groups[verdict.group] for verdict in having], [images[verdict.image] for verdict in having])
+        of_metric = [verdict for verdict in verdicts if metric in verdict.values]
+        values = np.array([verdict.values[metric] for verdict in of_metric])
+        place = ([groups[verdict.group] for verdict in of_metric], [images[verdict.image] for verdict in of_metric])
         shape = (len(groups), len(images))
-        kinds = (values, np.floor(values), np.ones(len(having)), values == 0.5)
+        kinds = (values, np.floor(values), np.ones(len(of_metric)), values == 0.5)
         return cls(images, groups, *(csr_matrix((kind.astype(np.float64), place), shape=shape) for kind in kinds))
 
     def value(self, part: Part, strict: bool = False) -> float:
-        """A part's value over all images."""
+        """The value of a part over all images."""
         sums = self.strict if strict else self.sums
         return float(_value(part, np.asarray(sums.sum(axis=1)).T, np.asarray(self.counts.sum(axis=1)).T, self.groups)[0])
 
 
-def drawn_weights(images: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each image is in a draw: float64 [some draws, images], until all draws are made."""
-    random = np.random.default_rng(seed)
-    for start in range(0, draws, _DRAWS_AT_ONCE):
-        count = min(_DRAWS_AT_ONCE, draws - start)
-        drawn = random.integers(0, images, (count, images)) + np.arange(count)[:, None] * images
-        yield np.bincount(drawn.ravel(), minlength=count * images).reshape(count, images).astype(np.float64)
-
-
 def _value(part: Part, sums: NDArray[np.float64], counts: NDArray[np.float64], groups: Mapping[str, int]) -> NDArray[np.float64]:
-    """A part's value of each draw [draws]; NaN where it has no item."""
+    """The value of a part in each draw: [draws], NaN where it has no item."""
     if isinstance(part, tuple):
         means = np.stack([_value(inner, sums, counts, groups) for inner in part])
-        # A draw may leave a small group without an item: the mean is then that of the others.
+        # A draw may leave a small group without items: then the mean is over the other groups.
         return _ratio(np.nansum(means, axis=0), (~np.isnan(means)).sum(axis=0))
     columns = [groups[group] for group in part]
     return _ratio(sums[:, columns].sum(axis=1), counts[:, columns].sum(axis=1))

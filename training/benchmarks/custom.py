@@ -1,6 +1,6 @@
-"""Any set of your own: a CSV of image, right text and wrong text.
+"""Your own test set: a CSV of image, right text and wrong text.
 
-Columns ``image``, ``right``, ``wrong`` and, if you like, ``group``; any ``*.csv`` in the folder, or the file itself.
+The columns are ``image``, ``right``, ``wrong`` and optionally ``group``; all ``*.csv`` of the folder are read, or a single file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ _COLUMNS = ("image", "right", "wrong")
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item a line; the group is what the file says, or the file's name."""
+    """One item per line; the group is that of the line, or the file's name."""
     folder, items = Folder(images), []
     for file in find_files(data, FILES)[0]:
         for number, line in read_csv(file, _COLUMNS):
@@ -25,7 +25,7 @@ def load(data: Path, images: Path) -> list[Item]:
 
 
 def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """``accuracy``: the right text is above the wrong one."""
+    """``accuracy``: the right text scores above the wrong one."""
     return {"accuracy": first_win(scores[0])}
 
 
@@ -37,5 +37,5 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """What a coin gets."""
+    """A coin flip."""
     return {"accuracy": 1 / 2}

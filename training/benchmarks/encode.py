@@ -1,4 +1,4 @@
-"""Pictures and texts through a model, once each: images are streamed in batches, features are float32 unit vectors."""
+"""Embeds pictures and texts, each once. Images are streamed in batches; features are float32 unit vectors."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,24 +22,24 @@ _BATCHES_AHEAD = 2
 
 
 class Encoder(Protocol):
-    """What a model under evaluation can do."""
+    """The interface of a model under evaluation."""
 
     name: str
     version: str
 
     def prepare(self, rgb: images.Rgb) -> Tensor:
-        """Pixels uint8 [H, W, 3] to what the model takes of one image; called in several threads."""
+        """Pixels uint8 [H, W, 3] to the model's input for one image; called from several threads."""
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Prepared images [B, ...] to features [B, D] of any length."""
+        """Prepared images [B, ...] to features [B, D], not necessarily of unit length."""
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Texts to features [B, D] of any length."""
+        """B texts to features [B, D], not necessarily of unit length."""
 
 
 @dataclass
 class OpenClip:
-    """Any open_clip model, loaded from a checkpoint or alive in a training process (which puts it into eval mode)."""
+    """An open_clip model, loaded from a checkpoint or being trained (the training process must set eval mode)."""
 
     model: Any
     preprocess: Callable[[Any], Tensor]
@@ -50,17 +50,17 @@ class OpenClip:
 
     @classmethod
     def load(cls, model: str, checkpoint: str, device: str = "cpu") -> "OpenClip":
-        """Load as the embedder of the tables is loaded: a name, config file or folder, with a checkpoint or a pretrained tag.
+        """Load a name, config file or folder, with a checkpoint or a pretrained tag, like the pipeline's embedder.
 
         Raises:
-            ValueError: no such model, or weights that were trained with the other activation (QuickGELU).
-            FileNotFoundError: no such file.
+            ValueError: there is no such model, or the weights were trained with the other activation (QuickGELU).
+            FileNotFoundError: there is no such file.
         """
-        from jobs.settings import Embedder
-        from udfs.embed_clip import ClipModel
+        from udfs.embed.clip import ClipModel
+        from udfs.embed.settings import EmbedderSettings
         from udfs.weights import locate
 
-        clip = ClipModel(Embedder(model=locate(model), checkpoint=locate(checkpoint)), device)
+        clip = ClipModel(EmbedderSettings(model=locate(model), checkpoint=locate(checkpoint)), device)
         cut_padding(clip.model)
         return cls(clip.model, clip.preprocess, clip.tokenize, device, clip.name, clip.version)
 
@@ -75,15 +75,15 @@ class OpenClip:
         return self.model.encode_image(pixels.to(self.device))
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Texts, cut at the model's context length, to [B, D]."""
-        # A lone surrogate cannot be written as UTF-8, which the tokenizer does.
+        """B texts, truncated at the model's context length, to [B, D]."""
+        # The tokenizer encodes as UTF-8, which fails on a lone surrogate.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         return self.model.encode_text(self.tokenize(clean).to(self.device))
 
 
 @dataclass(frozen=True)
 class Features:
-    """Unit vectors float32 of distinct pictures and texts."""
+    """Unit vectors, float32 [D], of distinct pictures and texts."""
 
     images: dict[Picture, Vectors]
     texts: dict[str, Vectors]
@@ -98,9 +98,9 @@ class Features:
 
 
 def similarities(left: Vectors, right: Vectors) -> Vectors:
-    """Cosines of a few unit vectors [I, D] with a few others [T, D]: float32 [I, T], equal vectors giving equal numbers.
+    """Cosines of a few unit vectors [I, D] with a few others [T, D]: float32 [I, T]; equal vectors get equal cosines.
 
-    A matrix product may round equal columns differently, by their place; a tie would not be one.
+    A matrix product may round equal columns differently, depending on their position, and hide a tie.
     """
     return (left[:, None, :] * right[None, :, :]).sum(axis=-1)
 
@@ -108,37 +108,37 @@ def similarities(left: Vectors, right: Vectors) -> Vectors:
 def embed_pictures(
     encoder: Encoder, pictures: Sequence[Picture], batch_size: int, workers: int, max_pixels: int, max_bytes: int
 ) -> tuple[dict[Picture, Vectors], dict[Picture, str]]:
-    """Embed distinct pictures, with at most three batches of them in memory; and say why some cannot be.
+    """Embed distinct pictures, with at most three batches in memory. Returns features, and reasons for failed pictures.
 
     Reasons are ``missing_file``, ``unreadable_file``, ``file_too_large``, ``empty_box`` and the statuses of
     ``udfs.images.ImageError``.
     """
-    found: dict[Picture, Vectors] = {}
+    features: dict[Picture, Vectors] = {}
     failed: dict[Picture, str] = {}
     with _float32():
         for batch in _prepared(encoder, pictures, batch_size, workers, max_pixels, max_bytes):
-            failed |= {picture: made for picture, made in batch if isinstance(made, str)}
-            good = [(picture, made) for picture, made in batch if isinstance(made, Tensor)]
-            if good:
-                vectors = _unit(encoder.encode_images(torch.stack([made for _, made in good])))
-                found |= zip((picture for picture, _ in good), vectors, strict=True)
-    return found, failed
+            failed |= {picture: reason for picture, reason in batch if isinstance(reason, str)}
+            readable = [(picture, pixels) for picture, pixels in batch if isinstance(pixels, Tensor)]
+            if readable:
+                vectors = _unit(encoder.encode_images(torch.stack([pixels for _, pixels in readable])))
+                features |= zip((picture for picture, _ in readable), vectors, strict=True)
+    return features, failed
 
 
 def embed_texts(encoder: Encoder, texts: Sequence[str]) -> dict[str, Vectors]:
-    """Embed texts, each distinct one once."""
+    """Embed distinct texts, each once."""
     distinct = list(dict.fromkeys(texts))
-    found: dict[str, Vectors] = {}
+    features: dict[str, Vectors] = {}
     with _float32():
         for start in range(0, len(distinct), _TEXTS_AT_ONCE):
             part = distinct[start : start + _TEXTS_AT_ONCE]
-            found |= zip(part, _unit(encoder.encode_texts(part)), strict=True)
-    return found
+            features |= zip(part, _unit(encoder.encode_texts(part)), strict=True)
+    return features
 
 
 @contextmanager
 def _float32() -> Iterator[None]:
-    """No gradients, and on a GPU no TF32 in the patches' convolution, where it is otherwise the default."""
+    """No gradients, and on a GPU no TF32 in the patch convolution, which is on by default."""
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
 
@@ -150,7 +150,7 @@ def _unit(features: Tensor) -> Vectors:
 def _prepared(
     encoder: Encoder, pictures: Sequence[Picture], batch_size: int, workers: int, max_pixels: int, max_bytes: int
 ) -> Iterator[list[tuple[Picture, Tensor | str]]]:
-    """Batches of prepared pictures; while the model works on one, threads decode the next."""
+    """Batches of prepared pictures, or reasons; while the model computes a batch, threads decode the next ones."""
 
     def prepare(picture: Picture) -> tuple[Picture, Tensor | str]:
         try:
@@ -169,10 +169,10 @@ def _prepared(
 
 
 def _pixels(picture: Picture, max_pixels: int, max_bytes: int) -> images.Rgb:
-    """The picture's part of its file; a box is cut at the image's edges.
+    """Decode a picture and crop it to its box; a box is clipped at the image's edges.
 
     Raises:
-        ImageError: with the status that ``embed_pictures`` names.
+        ImageError: with one of the statuses in ``embed_pictures``.
     """
     try:
         size = picture.path.stat().st_size

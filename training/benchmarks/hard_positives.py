@@ -1,9 +1,9 @@
-"""Hard positives (Kamath et al., ECCV 2024): a changed caption that is still true must win against the negative one as well.
+"""Hard positives (Kamath et al., ECCV 2024): a changed caption that is still true must also beat the negative caption.
 
 ``data/*.json`` has the originals and ``swapped_data/*.json``, item by item, the hard positives: [{image_id, image_path,
-true_caption, false_caption}]. ``original``: the caption is above the negative one; ``augmented``: both true captions are;
-``brittle``: the negative one is between them, so that the true ones are told apart by more than their truth. Brittleness is a
-fault: lower is better. Images are of Visual Genome.
+true_caption, false_caption}]. ``original``: the caption scores above the negative one; ``augmented``: both true captions do;
+``brittle``: the negative caption scores between the two true ones, so the model separates them by more than truth. For
+brittleness lower is better. Images are from Visual Genome.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ _NAMES = ("image_path", "true_caption", "false_caption")
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item a pair of true captions, with the negative of the hard positive, and that of the original if it is another one."""
+    """One item per pair of true captions, with the negatives of the hard positive and, if different, of the original."""
     find_files(data, FILES)
     originals = {path.name: path for path in sorted((data / "data").glob("*.json"))}
     swapped = {path.name: path for path in sorted((data / "swapped_data").glob("*.json"))}
     if originals.keys() != swapped.keys():
-        alone = sorted(originals.keys() ^ swapped.keys())
-        raise BenchmarkError(f"{data}: only one of data and swapped_data has {', '.join(alone)}")
+        unpaired = sorted(originals.keys() ^ swapped.keys())
+        raise BenchmarkError(f"{data}: only one of data and swapped_data has {', '.join(unpaired)}")
     folder, items = Folder(images), []
     for name, file in originals.items():
         pairs, others = read_json(file), read_json(swapped[name])
@@ -33,10 +33,10 @@ def load(data: Path, images: Path) -> list[Item]:
             raise BenchmarkError(f"{file} has {len(pairs)} items, {swapped[name]} {len(others)}")
         for (key, record), (_, other) in zip(pairs, others, strict=True):
             image, caption, wrong = take(record, f"{file}, item {key}", *_NAMES)
-            its_image, positive, its_wrong = take(other, f"{swapped[name]}, item {key}", *_NAMES)
-            if image != its_image:
-                raise BenchmarkError(f"{swapped[name]}, item {key}: of {its_image}, the original is of {image}")
-            texts = dict.fromkeys([its_wrong, wrong])
+            other_image, positive, other_wrong = take(other, f"{swapped[name]}, item {key}", *_NAMES)
+            if image != other_image:
+                raise BenchmarkError(f"{swapped[name]}, item {key}: the image is {other_image}, but {image} in {file}")
+            texts = dict.fromkeys([other_wrong, wrong])
             items.append(Item(f"{file.stem}/{key}", file.stem, (Picture(folder.find(image)),), (caption, positive, *texts)))
     return items
 
@@ -59,5 +59,5 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """Of numbers in any order."""
+    """Chance for scores in random order."""
     return {"original": 1 / 2, "augmented": 1 / 3, "brittle": 1 / 3}

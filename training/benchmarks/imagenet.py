@@ -1,8 +1,8 @@
-"""ImageNet zero-shot: a folder of images a class, with open_clip's class names and OpenAI's 80 templates (Radford et al., 2021).
+"""ImageNet zero-shot classification, with open_clip's class names and OpenAI's 80 templates (Radford et al., 2021).
 
-``data`` is ``val/`` with a folder a class. Folders are told by what they are called: 1,000 WordNet ids, which in their sorted
-order are the classes 0 to 999; or the class's number; or its name in open_clip's list. A class's vector is the mean of its 80
-sentences. Two names stand for two classes each ("crane", "maillot"): there a right answer is a tie.
+``data`` is ``val/`` with one folder per class. A folder is named by WordNet id (all 1,000 of them: sorted, they are the classes 0
+to 999), by class number, or by class name as in open_clip. A class vector is the mean of its 80 sentences. Two names stand for
+two classes each ("crane", "maillot"): a right answer there is a tie.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,19 +24,19 @@ _IMAGES_AT_ONCE = 1000
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item an image; the group is the class's number and name. ``images`` is not used: the data are the images."""
+    """One item per image; the group is the class's number and name. ``images`` is not used: the images are in ``data``."""
     if not data.is_dir():
         raise BenchmarkError(f"there is no folder of classes {data}")
     folders = sorted(path for path in data.iterdir() if path.is_dir())
     if not folders:
-        raise BenchmarkError(f"{data} has no folder of a class")
+        raise BenchmarkError(f"{data} has no class folders")
     items = []
     for folder, number in zip(folders, _numbers([path.name for path in folders]), strict=True):
         group = f"{number:03} {_names()[number]}"
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
         items += [Item(f"{folder.name}/{file.name}", group, (Picture(file),), ()) for file in files]
     if not items:
-        raise BenchmarkError(f"no folder in {data} has an image")
+        raise BenchmarkError(f"no folder in {data} has images")
     return items
 
 
@@ -48,22 +48,24 @@ def _names() -> list[str]:
 
 
 def _numbers(folders: list[str]) -> list[int]:
-    """The classes that folders stand for."""
+    """The class numbers of folders, by their names."""
     if all(folder.isdigit() and int(folder) < _CLASSES for folder in folders):
         return [int(folder) for folder in folders]
     if len(folders) == _CLASSES and all(folder[0] == "n" and folder[1:].isdigit() for folder in folders):
         return list(range(_CLASSES))
     known = {name.lower(): number for number, name in reversed(list(enumerate(_names())))}
-    found = [known.get(folder.lower().replace("_", " ")) for folder in folders]
-    numbers = [number for number in found if number is not None]
+    classes = [known.get(folder.lower().replace("_", " ")) for folder in folders]
+    numbers = [number for number in classes if number is not None]
     if len(numbers) < len(folders):
-        stranger = folders[found.index(None)]
-        raise BenchmarkError(f"the folder {stranger!r} is no class: 1,000 WordNet ids, numbers below 1,000 or open_clip's names")
+        unknown = folders[classes.index(None)]
+        raise BenchmarkError(
+            f"the folder {unknown!r} is not a class: names are 1,000 WordNet ids, numbers below 1,000 or open_clip's names"
+        )
     return numbers
 
 
 def extra_texts(items: Sequence[Item]) -> list[str]:
-    """All classes' sentences, those of classes without an image too: they are what an image can be mistaken for."""
+    """The sentences of all classes, including those without images, as an image can be mistaken for any class."""
     return [text for texts in _sentences() for text in texts]
 
 
@@ -75,7 +77,7 @@ def _sentences() -> list[list[str]]:
 
 
 def answer(items: Sequence[Item], features: Features) -> list[Verdict]:
-    """``top-1`` and ``top-5`` of every image; a half where it depends on how ties fall."""
+    """``top-1`` and ``top-5`` of each image; one half if it depends on how ties are broken."""
     classes = _unit(np.stack([features.of_texts(texts).mean(axis=0) for texts in _sentences()]))
     verdicts = []
     for start in range(0, len(items), _IMAGES_AT_ONCE):
@@ -94,7 +96,7 @@ def _unit(vectors: Vectors) -> Vectors:
 
 
 def aggregate(counts: Mapping[str, int]) -> list[Row]:
-    """All images, the mean of the classes that have some, and each class as a detail."""
+    """All images, the mean over classes with images, and each class as a detail."""
     groups = sorted(counts)
     rows = []
     for metric in ("top-1", "top-5"):

@@ -1,10 +1,10 @@
-"""Retrieval of COCO and Flickr30K on Karpathy's splits, both ways, and the gap between the modalities.
+"""Retrieval on COCO and Flickr30K with Karpathy's splits, in both directions, and the modality gap.
 
 ``coco_karpathy_test.json`` or ``flickr30k_test.json``: [{image, caption: [text, ...]}]; or Karpathy's own ``dataset_coco.json``
-or ``dataset_flickr30k.json``: {images: [{filename, split, sentences: [{raw}]}]}, of which the split ``test`` is read. All
-captions of an image count as its own, a sixth one too. COCO's test images are of val2014, and some of them are in train2017:
-check what a model was trained on. The bootstrap draws the queries; the gallery stays. A missing image makes the gallery smaller
-and the question easier.
+or ``dataset_flickr30k.json``: {images: [{filename, split, sentences: [{raw}]}]}, with the split ``test`` by default. All captions
+of an image count as its own, including a sixth one. COCO's test images are from val2014, and some of them are in train2017: check
+what a model was trained on. The bootstrap draws queries; the gallery is fixed. A missing image makes the gallery smaller and
+retrieval easier.
 """
 
 import json
@@ -26,18 +26,18 @@ DEPTHS = (1, 5, 10)
 METRICS = tuple(f"{way} R@{depth}" for way in ("i2t", "t2i") for depth in DEPTHS)
 _GROUP = "all queries"
 _QUERIES_AT_ONCE = 500
-_DIGITS = 6  # float32 cosines of equal vectors may differ in the seventh
+_DIGITS = 6  # float32 cosines of equal vectors may differ in the seventh digit
 
 
 def load(data: Path, images: Path, split: str = "test") -> list[Item]:
-    """One item an image with all its captions.
+    """One item per image, with all its captions.
 
     Raises:
-        BenchmarkError: more than one of the files is in the folder: name the file, galleries are not mixed.
+        BenchmarkError: the folder has more than one of the files (galleries are not mixed), or no image of the split.
     """
     files = find_files(data, FILES)[0]
     if len(files) > 1:
-        raise BenchmarkError(f"{data} has {' and '.join(file.name for file in files)}: give one of them as the data")
+        raise BenchmarkError(f"{data} has {' and '.join(file.name for file in files)}: give one of them as --data")
     folder = Folder(images)
     items = [
         Item(name, _GROUP, (Picture(folder.find(name)),), tuple(dict.fromkeys(captions)))
@@ -52,8 +52,8 @@ def _records(file: Path, split: str) -> Iterator[tuple[str, list[str]]]:
     for key, record in read_json(file):
         if key == "images":  # Karpathy's own file is an object with all splits
             for entry in record:
-                name, its_split = take(entry, f"{file}, images", "filename", "split")
-                if its_split == split:
+                name, image_split = take(entry, f"{file}, images", "filename", "split")
+                if image_split == split:
                     yield name, [take(sentence, f"{file}, {name}", "raw")[0] for sentence in entry["sentences"]]
         elif key.isdigit():
             name = take(record, f"{file}, item {key}", "image")[0]
@@ -61,13 +61,13 @@ def _records(file: Path, split: str) -> Iterator[tuple[str, list[str]]]:
                 case [str(), *_] as captions:
                     yield name, [str(caption) for caption in captions]
                 case other:
-                    raise BenchmarkError(f"{file}, item {key}: caption is a list of texts, not {json.dumps(other)[:80]}")
+                    raise BenchmarkError(f"{file}, item {key}: caption must be a list of texts, not {json.dumps(other)[:80]}")
 
 
 def answer(items: Sequence[Item], features: Features) -> list[Verdict]:
-    """``i2t R@K`` of every image and ``t2i R@K`` of every caption, over the images that are there.
+    """``i2t R@K`` of each image and ``t2i R@K`` of each caption, with the given images as the gallery.
 
-    A query is right at K if one of its own is within the first K however ties fall, and a half if that depends on them.
+    A query is right at K if one of its own is within the first K however ties are broken, and one half if that depends on ties.
     """
     owners = np.repeat(np.arange(len(items)), [len(item.texts) for item in items])
     pictures = features.of_images([item.images[0] for item in items])
@@ -82,7 +82,7 @@ def answer(items: Sequence[Item], features: Features) -> list[Verdict]:
 
 
 def _ranks(queries: Vectors, gallery: Vectors, owner: Any, gallery_owner: Any) -> Iterator[tuple[int, int]]:
-    """For each query, how many of the others' are above the best of its own, and how many are equal to it."""
+    """For each query, how many foreign gallery entries score above its best own entry, and how many equal to it."""
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
         scores = np.round(queries[start : start + _QUERIES_AT_ONCE] @ gallery.T, _DIGITS)
         own = owner[start : start + _QUERIES_AT_ONCE, None] == gallery_owner[None, :]
@@ -97,13 +97,13 @@ def _verdict(item: Item, key: str, way: str, above: int, equal: int) -> Verdict:
 
 
 def aggregate(counts: Mapping[str, int]) -> list[Row]:
-    """Recall at 1, 5 and 10, image to text and text to image."""
+    """Recall at 1, 5 and 10, from image to text and from text to image."""
     return [Row(_GROUP, metric, pooled(list(counts))) for metric in METRICS]
 
 
 def figures(items: Sequence[Item], features: Features) -> dict[str, float]:
-    """``modality gap``: the distance between the mean image and the mean text (Liang et al., NeurIPS 2022), and the mean cosine
-    of images with their own captions.
+    """``modality gap``: the distance between the mean image and the mean text vector (Liang et al., NeurIPS 2022); and the mean
+    cosine of images with their own captions.
     """
     pictures = features.of_images([item.images[0] for item in items])
     texts = features.of_texts([text for item in items for text in item.texts])
@@ -116,12 +116,12 @@ def figures(items: Sequence[Item], features: Features) -> dict[str, float]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """An order at random."""
+    """Recall of a random order."""
     texts, count = sum(len(item.texts) for item in items), len(items)
-    found = {}
+    recalls = {}
     for depth in DEPTHS:
         first = min(depth, texts)
         misses = [comb(texts - len(item.texts), first) / comb(texts, first) for item in items]
-        found[f"i2t R@{depth}"] = 1 - sum(misses) / count
-        found[f"t2i R@{depth}"] = min(1.0, depth / count)
-    return found
+        recalls[f"i2t R@{depth}"] = 1 - sum(misses) / count
+        recalls[f"t2i R@{depth}"] = min(1.0, depth / count)
+    return recalls

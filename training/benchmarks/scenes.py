@@ -1,9 +1,9 @@
-"""The project's own questions on drawn scenes, of which the truth is known: written by ``python -m scenes.benchmark``.
+"""The project's own questions on generated scenes with known truth, written by ``python -m jobs.scenes.benchmark``.
 
-``items.json`` next to ``images/``: [{key, group, rule, images, texts}]. By its ``rule`` an item is judged as a choice
-(``first``: the first text is the right one; ``order``: the first is true and says less, the second says more and is false), as
-Winoground's square (``pairs``), or as a query among all of its group (``retrieval``). Classes and colours are drawn apart in
-these scenes, and the wrong texts come from the same grammar as the right ones.
+``items.json`` next to ``images/``: [{key, group, rule, images, texts}]. The ``rule`` decides how an item is judged: as a choice
+(``first``: the first text is the right one; ``order``: the first text is true and says less, the second says more and is false),
+as Winoground's square (``pairs``), or as a query among all items of its group (``retrieval``). In these scenes classes and
+colours are drawn independently, and wrong texts come from the same grammar as right ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ RULES = ("first", "order", "pairs", "retrieval")
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item a question; the group is its group, with the rule after a colon."""
+    """One item per question; the group is the question's group, a colon, and the rule."""
     folder = Folder(images)
     return [
         _item(record, f"{file}, item {key}", folder) for file in find_files(data, FILES)[0] for key, record in read_json(file)
@@ -43,21 +43,21 @@ def _item(record: object, where: str, folder: Folder) -> Item:
     match record:
         case {"images": [str(), *_] as names, "texts": [str(), *_] as texts} if _fits(rule, len(names), len(texts)):
             return Item(key, f"{group}: {rule}", tuple(Picture(folder.find(name)) for name in names), tuple(texts))
-    raise BenchmarkError(f"{where}: the rule {rule!r} does not go with its images and texts; rules are {', '.join(RULES)}")
+    raise BenchmarkError(f"{where}: the rule {rule!r} does not fit its images and texts; rules are {', '.join(RULES)}")
 
 
 def _fits(rule: str, images: int, texts: int) -> bool:
-    wanted = {"first": images == 1 and texts > 1, "order": images == 1 and texts == 2, "pairs": images == texts == 2}
-    return wanted.get(rule, rule == "retrieval" and images == 1)
+    fits = {"first": images == 1 and texts > 1, "order": images == 1 and texts == 2, "pairs": images == texts == 2}
+    return fits.get(rule, rule == "retrieval" and images == 1)
 
 
 def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """``accuracy`` of a choice; ``text``, ``image`` and ``group`` of pairs."""
+    """``accuracy`` for a choice; ``text``, ``image`` and ``group`` for pairs."""
     return winoground.judge(item, scores, text_scores) if len(item.images) > 1 else {"accuracy": first_win(scores[0])}
 
 
 def answer(items: Sequence[Item], features: Features) -> list[Verdict]:
-    """The verdicts of ``judge``, and those of retrieval over each group that is ranked."""
+    """The verdicts of ``judge``, and of retrieval within each group with that rule."""
     verdicts, ranked = [], dict[str, list[Item]]()
     for item in items:
         if item.group.endswith(": retrieval"):
@@ -70,7 +70,7 @@ def answer(items: Sequence[Item], features: Features) -> list[Verdict]:
 
 
 def aggregate(counts: Mapping[str, int]) -> list[Row]:
-    """Each group by the metrics of its rule; the means of the edits (not of single things, which are many-way) and of pairs."""
+    """Each group by the metrics of its rule; the means over edits (without single things, which are many-way) and over pairs."""
     rows: list[Row] = []
     groups = {group: group.partition(": ") for group in sorted(counts)}
     for group, (name, _, rule) in groups.items():
@@ -82,16 +82,16 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def figures(items: Sequence[Item], features: Features) -> dict[str, float]:
-    """The modality gap over what is retrieved, if anything is."""
+    """The modality gap over the retrieval items, if there are any."""
     ranked = [item for item in items if item.group.endswith(": retrieval")]
     return retrieval.figures(ranked, features) if ranked else {}
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """By the rules' own chances."""
+    """Chance by rule."""
     choices = [1 / len(item.texts) for item in items if len(item.texts) > 1 and len(item.images) == 1]
-    found = winoground.chance(items) | retrieval.chance(items)
-    return found | ({"accuracy": sum(choices) / len(choices)} if choices else {})
+    chances = winoground.chance(items) | retrieval.chance(items)
+    return chances | ({"accuracy": sum(choices) / len(choices)} if choices else {})
 
 
 _CHOICE = ("accuracy",)

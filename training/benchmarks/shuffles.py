@@ -1,18 +1,18 @@
-"""ARO's four ways to spoil the order of a caption's words, seeded.
+"""ARO's four ways to shuffle the words of a caption, seeded.
 
-Yuksekgonul et al. (ICLR 2023) tag with spaCy, cut with NLTK and draw without a seed. Here words are tagged and cut by the
-rewriter's own tagger (``udfs.rewrite_tokens``), which has no noun in the middle of a compound ("dirt road" is an adjective and
-a noun to it), and each caption has its own seed. A shuffle that gives the caption back is drawn again, and left out where it
-must (one noun, no adjective): it would be no wrong text. So an item has two to five texts, and a score is comparable with
-published ones roughly.
+Yuksekgonul et al. (ICLR 2023) tag with spaCy, tokenise with NLTK and draw without a seed. Here words are tokenised and tagged by
+the rewriter's own tagger (``udfs.captions.tokens``), which tags the first noun of a compound as an adjective ("dirt road"), and
+each caption has its own seed. A shuffle that returns the caption itself is drawn again, and left out if all are (one noun, no
+adjective), as it would not be a wrong text. So an item has two to five texts, and scores are only roughly comparable with
+published ones.
 """
 
 import random
 import re
 from collections.abc import Callable, Sequence
 
-from udfs.rewrite_tags import Token
-from udfs.rewrite_tokens import tokenise
+from udfs.captions.tags import Token
+from udfs.captions.tokens import tokenise
 
 MAX_WORDS = 30
 _TRIES = 20
@@ -22,27 +22,27 @@ Words = list[tuple[str, str]]  # a word and its tag
 
 
 def plain(caption: str) -> str:
-    """Lower case, without the marks that ARO removes, at most 30 words."""
+    """Lower case, without the punctuation that ARO removes, at most 30 words."""
     return " ".join(_MARKS.sub(" ", caption.lower()).split()[:MAX_WORDS])
 
 
 def spoilt(caption: str, seed: str) -> list[str]:
     """The shuffles of a caption that differ from it and from each other, in the order of ``KINDS``."""
     words = _words(tokenise(caption, ()))
-    original, found = plain(caption), []
+    original, shuffles = plain(caption), []
     for kind, shuffle in KINDS.items():
         dice = random.Random(f"{seed}/{kind}")
         for _ in range(_TRIES):
             text = plain(" ".join(shuffle(words, dice)))
-            # Cut words ("man's" to "man 's") are no spoilt order.
-            if text.replace(" ", "") != original.replace(" ", "") and text not in found:
-                found.append(text)
+            # Split words ("man's" to "man 's") are not a changed order.
+            if text.replace(" ", "") != original.replace(" ", "") and text not in shuffles:
+                shuffles.append(text)
                 break
-    return found
+    return shuffles
 
 
 def _words(tokens: Sequence[Token]) -> Words:
-    """Single words: the tagger keeps "next to" as one."""
+    """Single words: the tagger has "next to" as one token."""
     return [(word, token.tag) for token in tokens for word in token.text.split()]
 
 
@@ -60,14 +60,14 @@ def _tagged(words: Words, tags: str) -> list[int]:
 
 
 def _nouns_and_adjectives(words: Words, dice: random.Random) -> list[str]:
-    """Nouns among nouns, adjectives among adjectives."""
+    """Shuffle nouns among nouns and adjectives among adjectives."""
     moved = _among(_among(words, _tagged(words, "N"), dice), _tagged(words, "A"), dice)
     return [word for word, _ in moved]
 
 
 def _all_but_nouns_and_adjectives(words: Words, dice: random.Random) -> list[str]:
-    kept = set(_tagged(words, "NA"))
-    return [word for word, _ in _among(words, [place for place in range(len(words)) if place not in kept], dice)]
+    fixed = set(_tagged(words, "NA"))
+    return [word for word, _ in _among(words, [place for place in range(len(words)) if place not in fixed], dice)]
 
 
 def _trigrams(words: Words) -> list[list[str]]:

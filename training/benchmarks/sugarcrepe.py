@@ -1,8 +1,8 @@
-"""SugarCrepe (Hsieh et al., NeurIPS 2023): is the caption more like its COCO val2017 image than a changed one?
+"""SugarCrepe (Hsieh et al., NeurIPS 2023): is a caption more similar to its COCO val2017 image than a hard negative?
 
-Files ``{add,replace,swap}_{att,obj,rel}.json``: {id: {filename, caption, negative_caption}}; ids may have gaps. 7,511 items
-since one was taken from ``swap_obj``. Two averages are in use and differ by more than three points: the mean of the seven sets,
-and that of all items. The published evaluation counts a tie as wrong; that is the column ``strict`` here.
+Files ``{add,replace,swap}_{att,obj,rel}.json``: {id: {filename, caption, negative_caption}}; ids may have gaps. There are 7,511
+items, since one was removed from ``swap_obj``. Two averages are in use and differ by more than three points: the mean of the
+seven sets, and the mean over all items. The published evaluation counts a tie as wrong, as ``strict`` does here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ RIGHT = 1
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item a pair of captions; the group is its set."""
+    """One item per pair of captions; the group is its set."""
     folder, items = Folder(images), []
     for file in find_files(data, FILES)[0]:
         for key, record in read_json(file):
@@ -27,7 +27,7 @@ def load(data: Path, images: Path) -> list[Item]:
 
 
 def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """``accuracy``: the caption is above the negative one."""
+    """``accuracy``: the caption scores above the negative one."""
     return {"accuracy": first_win(scores[0])}
 
 
@@ -42,5 +42,5 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """What a coin gets."""
+    """A coin flip."""
     return {"accuracy": 1 / 2}

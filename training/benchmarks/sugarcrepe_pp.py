@@ -1,9 +1,9 @@
-"""SugarCrepe++ (Dumpala et al., NeurIPS 2024): two captions that mean the same against one that does not.
+"""SugarCrepe++ (Dumpala et al., NeurIPS 2024): two captions with the same meaning against one with another meaning.
 
 Files ``{replace_att,replace_obj,replace_rel,swap_att,swap_obj}.json``: [{id, filename, caption, caption2, negative_caption}].
-``ITT``: both captions are above the negative one, given the image. ``TOT``: without the image, the two captions are more like
-each other than *either* is like the negative one; a weaker reading in use asks it of the first caption only, ``TOT, first
-caption``.
+``ITT``: both captions score above the negative one for the image. ``TOT``: without the image, the two captions are more similar
+to each other than *either* is to the negative one; a weaker reading, also in use, requires it of the first caption only: ``TOT,
+first caption``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ RIGHT = 2
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item a triple of captions; the group is its set."""
+    """One item per triple of captions; the group is its set."""
     folder, items = Folder(images), []
     for file in find_files(data, FILES)[0]:
         for key, record in read_json(file):
@@ -46,5 +46,5 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """Of three numbers in any order."""
+    """Chance for three scores in random order."""
     return {"ITT": 1 / 3, "TOT": 1 / 3, "TOT, first caption": 1 / 2}

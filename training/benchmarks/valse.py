@@ -1,8 +1,8 @@
 """VALSE (Parcalabescu et al., ACL 2022): a caption against a foil, over seven linguistic phenomena.
 
 Eleven files: {id: {image_file, caption, foil, mturk: {caption, foil, other}, ...}}. An item counts if at least two of three
-annotators chose the caption. "The average" is in papers that of the eleven files, or that of the seven phenomena (a phenomenon
-being the mean of its files): CLIP ViT-B/32 has 65.3 by the one and 67.5 by the other. Images are of COCO, Visual7W, SWiG and
+annotators chose the caption. In papers "the average" is the mean of the eleven files or of the seven phenomena (a phenomenon is
+the mean of its files): CLIP ViT-B/32 has 65.3 by the former and 67.5 by the latter. Images are from COCO, Visual7W, SWiG and
 VisDial.
 """
 
@@ -28,7 +28,7 @@ _ANNOTATORS = 2
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item a pair that annotators agreed on; the group is its file."""
+    """One item per pair that annotators agreed on; the group is its file."""
     folder, items = Folder(images), []
     for file in find_files(data, FILES)[0]:
         for key, record in read_json(file):
@@ -36,14 +36,14 @@ def load(data: Path, images: Path) -> list[Item]:
             name, right, wrong = take(record, where, "image_file", "caption", "foil")
             votes = record.get("mturk")
             if not isinstance(votes, dict) or not isinstance(votes.get("caption"), int):
-                raise BenchmarkError(f"{where}: there is no number mturk.caption")
+                raise BenchmarkError(f"{where}: mturk.caption must be a number")
             if votes["caption"] >= _ANNOTATORS:
                 items.append(Item(f"{file.stem}/{key}", file.stem, (Picture(folder.find(name)),), (right, wrong)))
     return items
 
 
 def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """``accuracy``: the caption is above the foil."""
+    """``accuracy``: the caption scores above the foil."""
     return {"accuracy": first_win(scores[0])}
 
 
@@ -60,5 +60,5 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """What a coin gets."""
+    """A coin flip."""
     return {"accuracy": 1 / 2}

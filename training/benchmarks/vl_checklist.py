@@ -1,9 +1,9 @@
-"""VL-CheckList (Zhao et al., EMNLP 2022): objects, attributes and relations, each true text against a changed one.
+"""VL-CheckList (Zhao et al., EMNLP 2022): objects, attributes and relations, a true text against a changed one.
 
-Files ``{Object,Attribute,Relation}/**/*.json``: [[image, {POS: [text, ...], NEG: [text, ...]}], ...]; of several texts the
-first is used, as published. Some files are empty lists. A group's score is the mean of its files and the whole that of the
-three groups. Published numbers skip missing images silently and are therefore of different subsets. Images are of Visual
-Genome, SWiG and HAKE.
+Files ``{Object,Attribute,Relation}/**/*.json``: [[image, {POS: [text, ...], NEG: [text, ...]}], ...]; of several texts the first
+is used, as published. Some files are empty lists. A group's score is the mean of its files, and the overall score the mean of the
+three groups. Published numbers skip missing images silently, so they are on different subsets. Images are from Visual Genome,
+SWiG and HAKE.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ RIGHT = 1
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item a pair of texts; the group is its file's path below ``data``, without ``.json``."""
+    """One item per pair of texts; the group is its file's path below ``data``, without ``.json``."""
     folder, items = Folder(images), []
     top = data if data.is_dir() else data.parent
     for file in find_files(data, FILES)[0]:
@@ -33,11 +33,11 @@ def _pair(record: object, where: str) -> tuple[str, str, str]:
     match record:
         case [str(name), {"POS": [str(right), *_], "NEG": [str(wrong), *_]}]:
             return name, right, wrong
-    raise BenchmarkError(f"{where}: [image, {{POS: [text], NEG: [text]}}] is expected")
+    raise BenchmarkError(f"{where}: expected [image, {{POS: [text], NEG: [text]}}]")
 
 
 def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
-    """``accuracy``: the true text is above the other ("itc")."""
+    """``accuracy``: the true text scores above the other ("itc")."""
     return {"accuracy": first_win(scores[0])}
 
 
@@ -54,5 +54,5 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """What a coin gets."""
+    """A coin flip."""
     return {"accuracy": 1 / 2}

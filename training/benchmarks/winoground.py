@@ -1,8 +1,8 @@
-"""Winoground (Thrush et al., CVPR 2022): two images and two captions of the same words.
+"""Winoground (Thrush et al., CVPR 2022): two images and two captions with the same words.
 
-``examples.jsonl`` as it is distributed (access is by agreement): {id, image_0, image_1, caption_0, caption_1, collapsed_tag,
-...}. ``text``: each image prefers its caption; ``image``: each caption prefers its image; ``group``: both. Half of such items
-test more than composition (Diwan et al., EMNLP 2022). 400 items: a 95% interval is 8 points wide.
+``examples.jsonl`` as distributed (access requires an agreement): {id, image_0, image_1, caption_0, caption_1, collapsed_tag,
+...}. ``text``: each image prefers its caption; ``image``: each caption prefers its image; ``group``: both. Half of the items test
+more than composition (Diwan et al., EMNLP 2022). With 400 items a 95% interval is 8 points wide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ RIGHT = 1
 
 
 def load(data: Path, images: Path) -> list[Item]:
-    """One item two images and two captions; the group is the kind of swap, if the file tells."""
+    """One item per two images and two captions; the group is the kind of swap, if the file has it."""
     folder, items = Folder(images), []
     for file in find_files(data, FILES)[0]:
         for key, record in read_json(file):
@@ -34,7 +34,7 @@ def judge(item: Item, scores: Scores, text_scores: Scores) -> dict[str, float]:
 
 
 def square(scores: Scores) -> tuple[float, float]:
-    """Whether each of two images prefers its text, and each of two texts its image; scores [2, 2], the diagonal is right."""
+    """Whether each of two images prefers its text, and each text its image. ``scores``: [2, 2], the diagonal is right."""
     (first, second), (third, fourth) = scores.astype(float)
     return least(wins(first, second), wins(fourth, third)), least(wins(first, third), wins(fourth, second))
 
@@ -50,5 +50,5 @@ def aggregate(counts: Mapping[str, int]) -> list[Row]:
 
 
 def chance(items: Sequence[Item]) -> dict[str, float]:
-    """Of four numbers in any order."""
+    """Chance for four scores in random order."""
     return {"text": 1 / 4, "image": 1 / 4, "group": 1 / 6}

@@ -1,1 +1,1 @@
-"""Methods against each other on public benchmarks, in one command that resumes."""
+"""Comparison of methods on public benchmarks, in one command that can be resumed."""

@@ -1,22 +1,23 @@
-"""What is compared with what: benchmarks, and training options by method."""
+"""The plan of a comparison: benchmarks, and training options by method."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from training.benchmarks import BenchmarkError, benchmark
 from training.methods import make
 from training.options import Options, OptionsError, make_options
+from udfs.errors import DualsetError
 
-OURS = ("snapshot", "model", "checkpoint", "method", "method_options", "seed", "output")  # of compare itself
+RESERVED = ("snapshot", "model", "checkpoint", "method", "method_options", "seed", "output")  # set by compare itself
 START = "start"  # the model before any training
 METHODS = ("clip", "negclip", "simclip", "ce_clip", "svlc", "laclip", "powerset", "powerset+negclip")
 
 
-class ComparisonError(RuntimeError):
+class ComparisonError(DualsetError):
     """A training failed; the message names its log."""
 
 
@@ -34,13 +35,13 @@ class Suite:
         """Read "NAME=DATA[,IMAGES][,option=value...]".
 
         Raises:
-            OptionsError: it is not of that form, or there is no such benchmark or folder.
+            OptionsError: the form is wrong, or there is no such benchmark or folder.
         """
         name, equals, rest = text.partition("=")
         paths = [part for part in rest.split(",") if "=" not in part]
         options = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
-        if wrong := sorted({"name", "data", "images", "encoder", "options"} & options.keys()):
-            raise OptionsError(f"--benchmark {name}: {wrong[0]} is no option of a benchmark; folders stand without a name")
+        if reserved := sorted({"name", "data", "images", "encoder", "options"} & options.keys()):
+            raise OptionsError(f"--benchmark {name}: {reserved[0]} is no option of a benchmark; write folders without a name")
         if not equals or not 1 <= len(paths) <= 2 or not paths[0]:
             raise OptionsError(f"--benchmark is NAME=DATA[,IMAGES][,option=value], not {text!r}")
         try:
@@ -54,18 +55,28 @@ class Suite:
 
     @property
     def title(self) -> str:
-        """The benchmark's name, and what else tells it from others of that name."""
+        """The benchmark's name, its data and its options."""
         return ", ".join([self.name, self.data.name, *(f"{key} {value}" for key, value in sorted(self.options.items()))])
 
     @property
     def file(self) -> str:
-        """The name of its results' file: another for other files or options."""
+        """The name of the results' file, different for other data, images or options."""
         return f"{self.name}_{_digest([str(self.data.resolve()), str(self.images.resolve()), self.options])}.json.gz"
+
+
+class PlanFields(TypedDict, total=False):
+    """The fields of a plan besides its training options."""
+
+    seeds: Required[int]
+    suites: Required[list[Suite]]
+    output: Required[Path]
+    processes: int
+    device: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared: training options by method, seeds, benchmarks; ``processes`` a training, one a GPU."""
+    """What is compared: training options by method, seeds and benchmarks. ``processes``: per training, one per GPU."""
 
     runs: dict[str, Options]
     seeds: int
@@ -75,11 +86,13 @@ class Plan:
     device: str = ""
 
     @classmethod
-    def of(cls, common: Mapping[str, Any], methods: Sequence[str], settings: Sequence[str], **others: Any) -> "Plan":
-        """Read settings: "NAME=VALUE" for all methods, "METHOD.NAME=VALUE" for one, whose own options are named likewise.
+    def of(
+        cls, common: Mapping[str, Any], methods: Sequence[str], settings: Sequence[str], **others: Unpack[PlanFields]
+    ) -> "Plan":
+        """Read settings: "NAME=VALUE" for all methods, "METHOD.NAME=VALUE" for one method or for one of its own options.
 
         Raises:
-            OptionsError: a setting is none of any method's, or has a bad value.
+            OptionsError: a setting is unknown or has an invalid value.
         """
         values = {method: dict(common) | {"method": method, "output": "-", "method_options": {}} for method in methods}
         for text in settings:
@@ -87,16 +100,16 @@ class Plan:
             method, _, name = key.rpartition(".")
             if not equals or not name or (method and method not in values):
                 raise OptionsError(f"--set is NAME=VALUE or METHOD.NAME=VALUE, not {text!r}; methods: {', '.join(methods)}")
-            if name in OURS:
-                raise OptionsError(f"--set {name}: that is given by an option of its own")
-            for one in [method] if method else methods:
+            if name in RESERVED:
+                raise OptionsError(f"--set {name}: compare has an option of its own for it")
+            for target in [method] if method else methods:
                 if name in Options.model_fields:
-                    values[one][name] = value
+                    values[target][name] = value
                 elif method:
-                    values[one]["method_options"][name] = value
+                    values[target]["method_options"][name] = value
                 else:
-                    raise OptionsError(f"no option {name}; a method's own is METHOD.{name}=VALUE")
-        runs = {method: make_options(one) for method, one in values.items()}
+                    raise OptionsError(f"no option {name}; for an option of a method write METHOD.{name}=VALUE")
+        runs = {method: make_options(tree) for method, tree in values.items()}
         for method, options in runs.items():
             try:
                 make(method, **options.method_options)
@@ -109,19 +122,19 @@ class Plan:
         return make_options(self.runs[method].model_dump() | {"seed": seed, "output": str(self.trained(method, seed))})
 
     def trained(self, method: str, seed: int) -> Path:
-        """The folder of a training: another for options that give other weights, so that what is there was made with these."""
+        """The folder of a training, different for options that change the weights."""
         options = self.runs[method]
         return self.output / "runs" / f"{method}_seed{seed}_{_digest([options.run_hash, options.snapshot])}"
 
     def result(self, method: str, seed: int, suite: Suite) -> Path:
-        """The file of an evaluation of one training, or of the start."""
-        model = next(iter(self.runs.values()))
-        start = f"{START}_{_digest([model.model, model.checkpoint])}"
+        """The file with the results of one training, or of the start, on a suite."""
+        common = next(iter(self.runs.values()))
+        start = f"{START}_{_digest([common.model, common.checkpoint])}"
         return self.output / "results" / (start if method == START else self.trained(method, seed).name) / suite.file
 
     @property
     def models(self) -> list[tuple[str, int]]:
-        """The start, and each method with each seed."""
+        """The start, and each method with each seed, as (method, seed)."""
         return [(START, 0), *((method, seed) for seed in range(self.seeds) for method in self.runs)]
 
 

@@ -1,4 +1,4 @@
-"""The report of a comparison of methods: means over seeds, and paired differences to CLIP on the same items."""
+"""The report of a comparison: means over seeds, and paired differences to CLIP on the same items."""
 
 import csv
 import gzip
@@ -14,11 +14,12 @@ from training.benchmarks import benchmark
 from training.benchmarks.averages import Score, summarise
 from training.benchmarks.item import Verdict
 from training.comparison.plan import START, ComparisonError, Plan, Suite
+from training.tables import markdown_table
 
 
 @dataclass(frozen=True)
 class Result:
-    """An evaluation that was read back."""
+    """An evaluation, read back from its file."""
 
     scores: list[Score]
     verdicts: list[Verdict]
@@ -27,37 +28,41 @@ class Result:
 
     @classmethod
     def read(cls, file: Path) -> "Result":
-        """Of the file that ``compare`` wrote."""
+        """Read a file that ``compare`` wrote."""
         with gzip.open(file, "rt", encoding="utf-8") as stream:
             tree = json.load(stream)
-        blind = {(one["baseline"], one["name"], one["metric"]): one["value"] for one in tree["baselines"]}
-        scores, verdicts = [Score(**one) for one in tree["scores"]], [Verdict(**one) for one in tree["verdicts"]]
-        return cls(scores, verdicts, len(tree["missing"]), blind)
+        baselines = {(entry["baseline"], entry["name"], entry["metric"]): entry["value"] for entry in tree["baselines"]}
+        scores, verdicts = [Score(**entry) for entry in tree["scores"]], [Verdict(**entry) for entry in tree["verdicts"]]
+        return cls(scores, verdicts, len(tree["missing"]), baselines)
 
 
-def difference(suite: Suite, ones: Sequence[Result], others: Sequence[Result]) -> dict[tuple[str, str], Score]:
-    """Of each row the mean over seeds of one method less another, with a bootstrap over images that are the same for both.
+def difference(suite: Suite, ours: Sequence[Result], theirs: Sequence[Result]) -> dict[tuple[str, str], Score]:
+    """The paired difference between two methods in each row: a method's mean over seeds minus the other's.
+
+    The interval is a bootstrap over images, with the same draws for both methods.
 
     Raises:
-        ComparisonError: they answered different questions.
+        ComparisonError: the results are of different items.
     """
-    keys = [(one.key, one.group) for one in ones[0].verdicts]
-    if any([(one.key, one.group) for one in result.verdicts] != keys for result in (*ones, *others)):
-        raise ComparisonError(f"{suite.title}: results of different items: its files have changed; take another --output")
-    made = []
-    for place, first in enumerate(ones[0].verdicts):
+    keys = [(verdict.key, verdict.group) for verdict in ours[0].verdicts]
+    if any([(verdict.key, verdict.group) for verdict in result.verdicts] != keys for result in (*ours, *theirs)):
+        raise ComparisonError(
+            f"{suite.title}: results are of different items, as its files have changed; choose another --output"
+        )
+    differences = []
+    for place, first in enumerate(ours[0].verdicts):
         values = {
-            metric: float(np.mean([r.verdicts[place].values[metric] for r in ones]))
-            - float(np.mean([r.verdicts[place].values[metric] for r in others]))
+            metric: float(np.mean([result.verdicts[place].values[metric] for result in ours]))
+            - float(np.mean([result.verdicts[place].values[metric] for result in theirs]))
             for metric in first.values
         }
-        made.append(Verdict(first.key, first.group, first.image, values))
-    rows = benchmark(suite.name).aggregate(dict(Counter(one.group for one in made)))
-    return {(score.name, score.metric): score for score in summarise(made, rows, {})}
+        differences.append(Verdict(first.key, first.group, first.image, values))
+    rows = benchmark(suite.name).aggregate(dict(Counter(verdict.group for verdict in differences)))
+    return {(score.name, score.metric): score for score in summarise(differences, rows, {})}
 
 
 def write_report(plan: Plan) -> list[Path]:
-    """``report.md``, a table a benchmark with each method's mean and its difference to CLIP; ``scores.csv``, every score."""
+    """Write ``report.md``, one table per benchmark with means and differences to CLIP, and ``scores.csv`` with all scores."""
     report, table = plan.output / "report.md", plan.output / "scores.csv"
     results: dict[tuple[Suite, str], dict[int, Result]] = {}
     for suite in plan.suites:
@@ -66,8 +71,8 @@ def write_report(plan: Plan) -> list[Path]:
                 results.setdefault((suite, method), {})[seed] = Result.read(file)
     lines = ["# Methods on benchmarks", "", *_head(plan)]
     for suite in plan.suites:
-        found = {method: results[suite, method] for method in (START, *plan.runs) if (suite, method) in results}
-        lines += _section(suite, found)
+        by_method = {method: results[suite, method] for method in (START, *plan.runs) if (suite, method) in results}
+        lines += _section(suite, by_method)
     report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -85,45 +90,45 @@ def _head(plan: Plan) -> Iterator[str]:
     yield f"Model {common.model}, {common.checkpoint or 'no checkpoint'}; {plan.seeds} seeds; snapshot {common.snapshot}."
     yield ""
     yield (
-        "Percent, means over seeds at the last step, +- the standard deviation over seeds; in brackets the difference to `clip`"
-        " with its 95% interval by a bootstrap over images, in which seeds are not drawn. No learning rate was tuned here:"
-        " `dualset tune` does that, on families held out of training."
+        "Percent: means over seeds at the last step, +- the standard deviation over seeds; in brackets the difference to `clip`"
+        " with its 95% interval, by a bootstrap over images but not over seeds. No learning rate was tuned here; `dualset tune`"
+        " tunes it on held-out families."
     )
     yield ""
     for method, options in plan.runs.items():
-        changed = {key: one for key, one in options.differing().items() if key not in ("snapshot", "output", "method")}
-        yield f"- `{method}`: {', '.join(f'{key} {one}' for key, one in changed.items())}"
+        changed = {name: value for name, value in options.differing().items() if name not in ("snapshot", "output", "method")}
+        yield f"- `{method}`: {', '.join(f'{name} {value}' for name, value in changed.items())}"
     yield ""
 
 
-def _section(suite: Suite, found: Mapping[str, Mapping[int, Result]]) -> Iterator[str]:
-    first = found[START][0]
+def _section(suite: Suite, by_method: Mapping[str, Mapping[int, Result]]) -> Iterator[str]:
+    first = by_method[START][0]
     yield f"## {suite.title}"
     yield ""
     if first.missing:
-        yield f"{first.missing} images are missing; what needs them is left out."
+        yield f"{first.missing} images are missing; their items are left out."
         yield ""
-    against: dict[str, dict[tuple[str, str], Score]] = {}
-    for method, results in found.items():
-        both = sorted(results.keys() & found.get("clip", {}).keys()) if method not in (START, "clip") else []
-        if both:
-            against[method] = difference(suite, [results[seed] for seed in both], [found["clip"][seed] for seed in both])
+    to_clip: dict[str, dict[tuple[str, str], Score]] = {}
+    for method, results in by_method.items():
+        seeds = sorted(results.keys() & by_method.get("clip", {}).keys()) if method not in (START, "clip") else []
+        if seeds:
+            to_clip[method] = difference(suite, [results[seed] for seed in seeds], [by_method["clip"][seed] for seed in seeds])
     blind = list(dict.fromkeys(name for name, _, _ in first.baselines))
-    yield "| " + " | ".join(["test", "items", *blind, *found]) + " |"
-    yield "|" + "---|" * (2 + len(blind) + len(found))
+    rows = []
     for place, score in enumerate(first.scores):
         if score.detail:
             continue
         name = score.name if score.metric == "accuracy" else f"{score.name}, {score.metric}"
-        cells = [name.replace("|", "/"), str(score.n)]
-        cells += [
-            "" if (v := first.baselines.get((one, score.name, score.metric))) is None else f"{100 * v:.1f}" for one in blind
-        ]
-        for method, results in found.items():
+        cells = [name, str(score.n)]
+        for baseline in blind:
+            value = first.baselines.get((baseline, score.name, score.metric))
+            cells.append("" if value is None else f"{100 * value:.1f}")
+        for method, results in by_method.items():
             values = np.array([100 * result.scores[place].value for result in results.values()])
             spread = f" +- {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-            apart = against.get(method, {}).get((score.name, score.metric))
-            shown = "" if apart is None else f" ({100 * apart.value:+.1f} [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}])"
-            cells.append(f"{values.mean():.1f}{spread}{shown}")
-        yield "| " + " | ".join(cells) + " |"
+            gap = to_clip.get(method, {}).get((score.name, score.metric))
+            gap_cell = "" if gap is None else f" ({100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}])"
+            cells.append(f"{values.mean():.1f}{spread}{gap_cell}")
+        rows.append(cells)
+    yield from markdown_table(("test", "items", *blind, *by_method), rows)
     yield ""

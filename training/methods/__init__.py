@@ -1,4 +1,4 @@
-"""The methods of the study, by name: a loss over features and facts each, and what it asks of the reader."""
+"""The training methods by name. Each is a loss over features and facts, and its needs from the reader."""
 
 from typing import Any
 
@@ -13,7 +13,9 @@ from training.methods.powerset import PowerSet
 from training.methods.simclip import SimClip
 from training.methods.svlc import Svlc
 
-METHODS: dict[str, type[Method]] = {one.name: one for one in (Clip, NegClip, SimClip, CeClip, Svlc, LaClip, CoCa, PowerSet)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Clip, NegClip, SimClip, CeClip, Svlc, LaClip, CoCa, PowerSet)
+}
 JOINED = tuple(f"powerset+{name}" for name in ("negclip", "simclip", "ce_clip", "svlc", "laclip"))
 NAMES = (*METHODS, *JOINED)
 
@@ -21,13 +23,13 @@ __all__ = ["JOINED", "METHODS", "NAMES", "Loss", "Method", "make"]
 
 
 def make(name: str, **options: Any) -> Method:
-    """A method by its name; of a joined name the options are the power set's.
+    """A method by its name. For a joined name such as "powerset+negclip" the options are the power set's.
 
     Raises:
-        ValueError: no such method or option, or a value that it does not take.
+        ValueError: there is no such method or option, or a value is invalid.
     """
     if name not in NAMES:
-        raise ValueError(f"no method {name!r}: there are {', '.join(NAMES)}")
+        raise ValueError(f"no method {name!r}: choose one of {', '.join(NAMES)}")
     first, _, second = name.partition("+")
     try:
         method = METHODS[first](**options)
@@ -35,5 +37,5 @@ def make(name: str, **options: Any) -> Method:
         raise ValueError(f"method {first}: {problem}") from None
     if not second:
         return method
-    assert isinstance(method, PowerSet), "only the power set is joined with another"
+    assert isinstance(method, PowerSet), "only the power set is joined with another method"
     return Joined(method, METHODS[second](masking=method.masking))

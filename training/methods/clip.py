@@ -1,12 +1,12 @@
-"""CLIP: the symmetric InfoNCE over images and their captions. The plain fine-tuning that every other method is held against.
+"""CLIP: symmetric InfoNCE over images and their captions, the plain fine-tuning that all other methods are compared with.
 
     L = 1/2 [ - mean_i log e^{s(i,i)} / sum_j e^{s(i,j)}  - mean_j log e^{s(j,j)} / sum_i e^{s(i,j)} ],   s = scaled cosine
 
 Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", arXiv 2103.00020, figure 3.
-Departure: pairs of one family that are true, or may be, are left out of the sums; with ``masking=False`` it is theirs.
+Departure: pairs within a family that are true or may be true are left out of the sums; ``masking=False`` is the published form.
 """
 
-from training.batch import Needs
+from training.data.batch import Needs
 from training.methods.base import Method
 
 

@@ -1,47 +1,47 @@
-"""An image's own hard texts: the variants picked for it, beside its own text."""
+"""Hard negatives and positives: the variants that were drawn for an image besides its own text."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from training.batch import Facts, TextKind
+from training.data.batch import Facts, TextKind
 from training.methods.base import Targets
-from training.pairs import TRUE, Pair
+from training.methods.pairs import TRUE, Pair
 
 
 @dataclass(frozen=True)
 class Hard:
-    """K variants that are what they were made to be."""
+    """K variants whose truth is as intended."""
 
-    place: Tensor  # int64 [K]: among the T texts
-    owner: Tensor  # int64 [K]: the image, and the place of its own text
-    variant: Tensor  # int64 [K]: which of the method's kinds of variants
+    place: Tensor  # int64 [K]: index among the T texts
+    owner: Tensor  # int64 [K]: index of the image, and of its own text
+    variant: Tensor  # int64 [K]: index of the kind among the method's kinds of variants
 
 
 def negatives(facts: Facts, targets: Targets, masking: bool) -> Hard:
-    """The variants made to be false of their image; with masking, those that are not true of it after all.
+    """The variants that were made to be false of their image; with masking, without those that turn out not to be false.
 
-    An image whose own text is not true of it (an original caption of a dual image) has none: no text is to win there.
+    An image whose own text is not true of it (a dual image with an original caption) has none: neither text should win there.
     """
-    chosen = facts.kind == TextKind.NEGATIVE
+    mask = facts.kind == TextKind.NEGATIVE
     if masking:
-        chosen = chosen & (_to_owner(facts, targets) == Pair.CONTRADICTORY) & _has_true_text(facts, targets)
-    return _hard(facts, chosen & (facts.variant >= 0))
+        mask = mask & (_to_owner(facts, targets) == Pair.CONTRADICTORY) & _has_true_text(facts, targets)
+    return _hard(facts, mask & (facts.variant >= 0))
 
 
 def positives(facts: Facts, targets: Targets, masking: bool) -> Hard:
-    """The variants made to be true of their image; with masking, those that are."""
-    chosen = facts.kind == TextKind.POSITIVE
+    """The variants that were made to be true of their image; with masking, only those that are."""
+    mask = facts.kind == TextKind.POSITIVE
     if masking:
-        chosen = chosen & (_to_owner(facts, targets) == Pair.POSITIVE) & _has_true_text(facts, targets)
-    return _hard(facts, chosen & (facts.variant >= 0))
+        mask = mask & (_to_owner(facts, targets) == Pair.POSITIVE) & _has_true_text(facts, targets)
+    return _hard(facts, mask & (facts.variant >= 0))
 
 
 def by_owner(values: Tensor, hard: Hard, images: int, fill: float) -> Tensor:
-    """[K] values as a matrix [I, K] in which a column has its value in its owner's row and ``fill`` elsewhere."""
-    mine = hard.owner[None, :] == torch.arange(images, device=values.device)[:, None]
-    return torch.where(mine, values[None, :], fill)
+    """Values [K] as a matrix [I, K]: each column has its value in the row of its owner and ``fill`` elsewhere."""
+    is_owner = hard.owner[None, :] == torch.arange(images, device=values.device)[:, None]
+    return torch.where(is_owner, values[None, :], fill)
 
 
 def _to_owner(facts: Facts, targets: Targets) -> Tensor:
@@ -53,6 +53,6 @@ def _has_true_text(facts: Facts, targets: Targets) -> Tensor:
     return ((own == TRUE[0]) | (own == TRUE[1]))[facts.owner]
 
 
-def _hard(facts: Facts, chosen: Tensor) -> Hard:
-    place = chosen.nonzero().flatten()
+def _hard(facts: Facts, mask: Tensor) -> Hard:
+    place = mask.nonzero().flatten()
     return Hard(place, facts.owner[place], facts.variant[place])

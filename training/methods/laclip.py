@@ -1,17 +1,18 @@
-"""LaCLIP: CLIP with each caption replaced by one of its rewrites, by chance.
+"""LaCLIP: CLIP with each caption randomly replaced by one of its rewrites.
 
-    L as in ``training.methods.clip``, with text t_i drawn evenly from {t_i, its rewrites}
+    L as in ``training.methods.clip``, with text t_i drawn uniformly from {t_i, its rewrites}
 
-Fan et al. 2023, "Improving CLIP Training with Language Rewrites", arXiv 2305.20088, equation 4. Departures: theirs are four
-rewrites by LLaMA, these are what ``jobs.variants`` made, by rules or by a language model; theirs trains from scratch.
+Fan et al. 2023, "Improving CLIP Training with Language Rewrites", arXiv 2305.20088, equation 4. Departures: the paper
+has four rewrites by LLaMA, here rewrites come from ``jobs.variants``, by rules or by a language model; the paper trains from
+scratch.
 """
 
-from training.batch import Needs
+from training.data.batch import Needs
 from training.methods.base import Method
 
 
 class LaClip(Method):
-    """InfoNCE with rewrites standing in for captions; drawing them is the reader's work."""
+    """InfoNCE with rewrites in place of captions; the reader draws them."""
 
     name = "laclip"
     needs = Needs(own="original", rewrites="rewrite")

@@ -1,15 +1,15 @@
-"""SVLC (TSVLC): CLIP, each image's own text against its own negatives, and paraphrases as positives.
+"""SVLC (TSVLC): CLIP, plus each image's own text against its hard negatives, plus paraphrases as positives.
 
     L     = L_cont + w_neg L_neg + w_pos L_pos
     L_neg = - mean_i log e^{s(i, t_i)} / (e^{s(i, t_i)} + sum_k e^{s(i, t_ik)})           t_ik: negatives of t_i
     L_pos = 1/2 [CE(images, paraphrases) + CE(texts, paraphrases)] + 0.1 KL(1/2, 1/2 | softmax(s(i, t_i), s(i, p_i)))
 
 Doveh et al. 2023, "Teaching Structured Vision & Language Concepts to Vision & Language Models", arXiv 2211.11733, section 3;
-L_pos in the form of the released code, both cross entropies from images and texts to the batch's paraphrases p; the divergence is
-an option there (``likeness=0``: its default). Departures: negatives of the rules (or of the language model) are all taken, where
-theirs draws one kind a step, and they stay out of the contrast, which is another option there; images without a paraphrase are
-left out of L_pos, where theirs takes the caption itself; paraphrases of other families are masked like all texts; LoRA is the
-loop's business.
+L_pos is as in the released code: both cross entropies are from images and texts to the batch's paraphrases p; the divergence is
+an option there, off by default (``likeness=0``). Departures: all negatives of the rules (or the language model) are used, where
+the released code draws one kind per step, and they are not in the contrastive loss, which is another option there; images without
+a paraphrase are left out of L_pos, where the released code takes the caption; paraphrases of other families are masked like all
+texts; LoRA is an option of the training loop.
 """
 
 from typing import Literal
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.batch import Facts, Needs, TextKind
+from training.data.batch import Facts, Needs, TextKind
 from training.methods import hard
 from training.methods.base import Masking, Method, Positives, Targets, cross_entropy
 
@@ -27,10 +27,10 @@ MODEL = (("llm_replace", 1),)
 
 
 class Svlc(Method):
-    """Contrast with hard negatives of its own image, and analogies.
+    """Contrastive loss, hard negatives of the own image, and analogies.
 
     Args:
-        source: whose negatives: of the "rules", of the language "model", or "both".
+        source: of the hard negatives: "rules", the language "model", or "both".
         negative: w_neg.
         positive: w_pos.
         likeness: weight of the divergence within L_pos.
@@ -49,45 +49,51 @@ class Svlc(Method):
         likeness: float = 0.1,
     ) -> None:
         super().__init__(masking, positives)
-        wanted = {"rules": RULES, "model": MODEL, "both": RULES + MODEL}
-        if source not in wanted:
+        kinds = {"rules": RULES, "model": MODEL, "both": RULES + MODEL}
+        if source not in kinds:
             raise ValueError(f"source is rules, model or both, not {source!r}")
         self.source = source
-        self.needs = Needs(own="original", variants=(*wanted[source], ("paraphrase", 1)))
+        self.needs = Needs(own="original", variants=(*kinds[source], ("paraphrase", 1)))
         self.negative, self.positive, self.likeness = negative, positive, likeness
 
     def targets(self, facts: Facts) -> Targets:
-        """CLIP's, over own texts alone."""
-        found = super().targets(facts)
+        """CLIP's targets, over own texts only."""
+        targets = super().targets(facts)
         own = facts.kind == TextKind.OWN
-        return Targets(found.relations, found.positive * own, found.negative & own)
+        return Targets(targets.relations, targets.positive * own, targets.negative & own)
 
     def terms(self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets) -> dict[str, Tensor]:
-        """The two further terms."""
+        """The weighted L_neg and L_pos."""
         right = scale * (images * texts[: len(images)]).sum(1)
         return {
-            "negative": self.negative * self._against(images, texts, scale, facts, targets, right),
-            "positive": self.positive * self._beside(images, texts, scale, facts, targets, right),
+            "negative": self.negative * self._negative_loss(images, texts, scale, facts, targets, right),
+            "positive": self.positive * self._positive_loss(images, texts, scale, facts, targets, right),
         }
 
-    def _against(self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets, right: Tensor) -> Tensor:
-        found = hard.negatives(facts, targets, bool(self.masking))
-        wrong = scale * (images[found.owner] * texts[found.place]).sum(1)
-        among = hard.by_owner(wrong, found, len(images), -torch.inf)
-        logits = torch.cat([right[:, None], among], 1)
-        asked = (among > -torch.inf).any(1)
-        first = torch.zeros(int(asked.sum()), dtype=torch.long, device=logits.device)
-        return F.cross_entropy(logits[asked], first) if len(first) else right.sum() * 0
+    def _negative_loss(
+        self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets, right: Tensor
+    ) -> Tensor:
+        negatives = hard.negatives(facts, targets, bool(self.masking))
+        wrong = scale * (images[negatives.owner] * texts[negatives.place]).sum(1)
+        by_owner = hard.by_owner(wrong, negatives, len(images), -torch.inf)
+        logits = torch.cat([right[:, None], by_owner], 1)
+        has_negative = (by_owner > -torch.inf).any(1)
+        first = torch.zeros(int(has_negative.sum()), dtype=torch.long, device=logits.device)
+        return F.cross_entropy(logits[has_negative], first) if len(first) else right.sum() * 0
 
-    def _beside(self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets, right: Tensor) -> Tensor:
-        found = hard.positives(facts, targets, bool(self.masking))
-        if not len(found.place):
+    def _positive_loss(
+        self, images: Tensor, texts: Tensor, scale: Tensor, facts: Facts, targets: Targets, right: Tensor
+    ) -> Tensor:
+        rewordings = hard.positives(facts, targets, bool(self.masking))
+        owner = rewordings.owner
+        if not len(rewordings.place):
             return right.sum() * 0
-        paraphrases = texts[found.place]
-        # A paraphrase stands for its image's own text: what is masked or false for one is so for the other.
-        positive = (found.owner[None, :] == torch.arange(len(images), device=images.device)[:, None]).float()
-        negative = targets.negative[:, found.owner] if self.masking else positive == 0
-        towards = [cross_entropy(scale * one @ paraphrases.T, positive, negative) for one in (images, texts[: len(images)])]
-        both = torch.stack([right[found.owner], scale * (images[found.owner] * paraphrases).sum(1)], 1)
-        even = torch.full_like(both, 0.5)
-        return sum(towards) / 2 + self.likeness * F.kl_div(both.log_softmax(1), even, reduction="batchmean")
+        paraphrases = texts[rewordings.place]
+        # A paraphrase has the role of its image's own text: it is masked or negative for the same images.
+        positive = (owner[None, :] == torch.arange(len(images), device=images.device)[:, None]).float()
+        negative = targets.negative[:, owner] if self.masking else positive == 0
+        sides = (images, texts[: len(images)])
+        contrasts = [cross_entropy(scale * side @ paraphrases.T, positive, negative) for side in sides]
+        logits = torch.stack([right[owner], scale * (images[owner] * paraphrases).sum(1)], 1)
+        even = torch.full_like(logits, 0.5)
+        return sum(contrasts) / 2 + self.likeness * F.kl_div(logits.log_softmax(1), even, reduction="batchmean")

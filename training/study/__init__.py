@@ -1,5 +1,7 @@
-"""The study: every method and control under one loop, on scenes of which the truth is known, and a report of what came out."""
+"""The study: all methods and controls in one training loop, on scenes whose truth is known, and a report of the results."""
+
+from udfs.errors import DualsetError
 
 
-class StudyError(RuntimeError):
+class StudyError(DualsetError):
     """The study cannot go on; the message says why."""

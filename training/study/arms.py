@@ -1,7 +1,7 @@
-"""What is compared: the arms of the study, how often each is run, and in which order.
+"""The arms of the study, how often each is run, and in which order.
 
-An arm is a method, its options and the data it learns from; all else is the regime's and the same for all. The order is that of
-the runs: what decides the primary contrasts comes first.
+An arm is a method, its options and its training data; everything else is set by the regime, the same for all arms. Arms are run
+in this order: those that decide the primary contrasts come first.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Data = Literal[
 
 @dataclass(frozen=True)
 class Weight:
-    """A method's own weight, and what tuning tries besides its default."""
+    """A method's own weight, and the values that tuning tries besides its default."""
 
     name: str
     values: tuple[float, float]
@@ -26,8 +26,8 @@ class Weight:
 class Arm:
     """One line of the study.
 
-    ``tuned_as`` names the arm whose learning rate it takes; empty: it is tuned itself. ``run`` are options of its runs in place
-    of the regime's. ``extended`` arms run on demand.
+    ``tuned_as``: the arm whose learning rate it uses; empty: it is tuned itself. ``run``: options that override the regime's
+    in its runs. ``extended`` arms run on demand only.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Arm:
     seeds: int = 3
 
 
-def _control(name: str, says: str, **more: Any) -> Arm:
-    return Arm(name, "powerset", says, **({"part": "control", "tuned_as": "powerset"} | more))
+def _control(name: str, says: str, **overrides: Any) -> Arm:
+    return Arm(name, "powerset", says, **({"part": "control", "tuned_as": "powerset"} | overrides))
 
 
 START = Arm("start", "", "the scene-pretrained CLIP before any of it", "start", seeds=1)
@@ -81,7 +81,7 @@ CURVE = tuple(
     for data in PARTS
     for name in ("clip", "powerset")
 )
-# What the lattice makes cheap where removal alone teaches nothing: which thing has which colour, and which is where.
+# Cheap with the lattice, where removal alone teaches nothing: which thing has which colour, and which is where.
 EXCHANGES: tuple[Data, ...] = ("colours", "places")
 EXCHANGED = tuple(
     Arm(
@@ -90,12 +90,12 @@ EXCHANGED = tuple(
     )
     for kind in EXCHANGES
 )  # fmt: skip
-# What helped apart, put together: the same duals shuffled, colours exchanged, NegCLIP's texts.
+# What helped separately, combined: the same duals shuffled, colours exchanged, NegCLIP's texts.
 DESIGNED = Arm(
     *("shuffled+negclip_colours", "powerset+negclip", "the combination shuffled, and components' colours exchanged", "extended"),
     data="colours", options={"members": 1}, tuned_as="powerset+negclip", seeds=5,
 )  # fmt: skip
-# From nothing the rate is the regime's middle one: it is tuned for none of them.
+# From scratch the rate is the regime's middle one; it is not tuned for these arms.
 NOTHING = {"checkpoint": ""}
 CAPTIONER = NOTHING | {"model": "embedded:coca_study.json"}  # a config without weights: open_clip's CoCa has no ResNet
 SCRATCH = (
@@ -106,17 +106,17 @@ LARGE = tuple(
     Arm(f"{name}_large", name, f"{name} on {ON['large']}", "extended", data="large", tuned_as=name)
     for name in ("clip", "powerset")
 )
-# Rates were chosen with all originals: CLIP's is high for few, and the power set's perhaps low for many. These ask how much of
-# the curve is due to that.
+# Rates were tuned on all originals: CLIP's is high for few originals, and the power set's perhaps low for many. These arms ask
+# how much of the curve is due to that.
 GENTLE = tuple(
-    Arm(f"clip_{data}_gentle", "clip", f"clip on {words}, at the power set's rate", "extended", data=data, tuned_as="powerset")
-    for data, words in ON.items()
+    Arm(f"clip_{data}_gentle", "clip", f"clip on {amount}, at the power set's rate", "extended", data=data, tuned_as="powerset")
+    for data, amount in ON.items()
 )
 BOLD = Arm(
     *("powerset_large_bold", "powerset", f"powerset on {ON['large']}, at CLIP's rate", "extended"),
     data="large", tuned_as="clip",
 )  # fmt: skip
-# In order of what they cost: the engine makes further data for the last ones.
+# In order of cost: the last ones need further data from the engine.
 EXTENDED = (
     *EXCHANGED,
     DESIGNED,
@@ -132,8 +132,8 @@ EXTENDED = (
     _control("soft", "entailed texts as soft targets", options={"entailed": "soft"}, part="extended"),
     _control("ranked", "entailed texts ranked below exact ones", options={"entailed": "rank"}, part="extended"),
     *(
-        Arm(f"powerset+{other}", f"powerset+{other}", f"families joined with {other}", "extended", tuned_as="powerset")
-        for other in ("simclip", "ce_clip", "svlc", "laclip")
+        Arm(f"powerset+{method}", f"powerset+{method}", f"families joined with {method}", "extended", tuned_as="powerset")
+        for method in ("simclip", "ce_clip", "svlc", "laclip")
     ),
     *SCRATCH,
     _control("only_four", "up to four components: N = 4", data="four", part="extended"),
@@ -150,7 +150,7 @@ TEXT_NEGATIVE = ("negclip", "ce_clip", "svlc")
 
 @dataclass(frozen=True)
 class Unit:
-    """One run: an arm and a seed, or one try of its tuning (``trial`` counts from 0; then the seed is the first)."""
+    """One run: an arm and a seed, or one trial of its tuning (``trial`` counts from 0; the seed is then 0)."""
 
     arm: str
     seed: int = 0
@@ -158,7 +158,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """Its file's name, without the ending."""
+        """The name of the run, used for its folder, lock and record."""
         return f"{self.arm}_tune{self.trial}" if self.trial is not None else f"{self.arm}_seed{self.seed}"
 
 
@@ -166,9 +166,9 @@ def units(trials: int, seeds: int, extended: bool) -> Iterator[Unit]:
     """All runs in order: the start, tuning, methods seed by seed, the primary contrasts' further seeds, then the rest.
 
     Args:
-        trials: tries of tuning for each arm that is tuned; 0: none.
-        seeds: at most.
-        extended: also what runs on demand.
+        trials: trials of tuning for each tuned arm; 0: none.
+        seeds: most seeds of an arm.
+        extended: also the arms that run on demand.
     """
     yield Unit(START.name)
     yield from (Unit(arm.name, trial=trial) for arm in METHODS for trial in range(trials))

@@ -7,32 +7,35 @@ import typer
 
 from jobs.console import err, out
 
+RESULTS = "training/study/results"  # the committed records, from which the repository's reports are written
 Output = Annotated[
-    Path | None, typer.Option(help="folder of the runs' records and the report; empty: study, or runs/study/quick with --quick")
+    Path | None,
+    typer.Option(help=f"folder of the records and the report; empty: {RESULTS}, or runs/study/quick with --quick"),
 ]
 
 
 def study(
     output: Output = None,
-    quick: Annotated[bool, typer.Option("--quick", help="every method and control in small, to see that it works")] = False,
-    budget_minutes: Annotated[float, typer.Option(min=0, help="do further runs for so long; 0: only the report")] = 0.0,
+    quick: Annotated[bool, typer.Option("--quick", help="run every method and control in small, as a trial")] = False,
+    budget_minutes: Annotated[float, typer.Option(min=0, help="minutes of further runs before the report; 0: none")] = 0.0,
     extended: Annotated[bool, typer.Option("--extended", help="also the runs beyond the main regime")] = False,
-    arm: Annotated[list[str] | None, typer.Option(help="do runs of this arm alone, of any part; may be given again")] = None,
-    world: Annotated[str, typer.Option(help="whose runs are done: objects, or garments for the second world")] = "objects",
+    arm: Annotated[list[str] | None, typer.Option(help="run this arm only, of any part; repeat it for more arms")] = None,
+    world: Annotated[str, typer.Option(help="the world to run in: objects, or garments, the second one")] = "objects",
     work: Annotated[Path, typer.Option(help="folder of scenes, tables and snapshots")] = Path("runs/study"),
-    threads: Annotated[int, typer.Option(min=1, help="of torch; one is least CPU time")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="threads of torch; 1 takes the least CPU time")] = 1,
 ) -> None:
     """Compare the methods on scenes: the next unfinished runs, then the report from all records.
 
-    The same command may run several times at once, on one machine: a run is done by one of them.
+    Several of these commands may work in one folder at the same time on one machine; they share the runs.
     """
     from dataclasses import replace
 
     import torch
 
     from training.study.arms import BY_NAME
-    from training.study.data import Made
+    from training.study.data import StudyData
     from training.study.queue import work as do_runs
+    from training.study.record import convert
     from training.study.regime import FULL, QUICK
     from training.study.report import write_report
     from training.study.run import Bench
@@ -48,17 +51,19 @@ def study(
     torch.set_num_threads(threads)
     plan = QUICK if quick else FULL
     regime = replace(plan, world=WORLDS[world])
-    output = output or Path("runs/study/quick" if quick else "study")
+    output = output or Path("runs/study/quick" if quick else RESULTS)
+    for file, count in convert(output / RUNS).items():
+        progress(f"converted: {count} records, one file a run before, into {file}")
     if quick or budget_minutes:
-        made = Made(work.resolve() / regime.name, regime.size, say, regime.world)
-        bench = Bench(regime, made, work / regime.name / RUNS)
-        left = do_runs(bench, output, budget_minutes or 1e9, extended, say, arm or ())
-        say(f"{left} runs left" if left else "all runs are done")
-    for one in WORLDS.values():
-        for file in write_report(output, replace(plan, world=one), extended):
-            say(f"written: {file}")
+        data = StudyData(work.resolve() / regime.name, regime.size, progress, regime.world)
+        bench = Bench(regime, data, work / regime.name / RUNS)
+        remaining = do_runs(bench, output, budget_minutes or 1e9, extended, progress, arm or ())
+        progress(f"{remaining} runs left" if remaining else "all runs are done")
+    for reported in WORLDS.values():
+        for file in write_report(output, replace(plan, world=reported), extended):
+            progress(f"written: {file}")
 
 
-def say(line: str) -> None:
-    """One line of progress."""
+def progress(line: str) -> None:
+    """Print one line of progress."""
     (err if line.startswith("dualset:") else out).print(line, highlight=False, markup=False)

@@ -1,7 +1,7 @@
-"""Snapshots made from another one, a family at a time: the controls differ from the study's data in one thing each.
+"""Snapshots derived from another snapshot, family by family, for the controls: each differs from the study's data in one thing.
 
-``change`` reads a snapshot's files and writes what a function makes of each row, in the same files, shards and row groups;
-nothing is shuffled anew, so that what a seed draws from the one it draws from the other.
+``change`` reads a snapshot's files, applies a function to each row and writes the results to the same files, shards and row
+groups. Nothing is reshuffled, so a seed draws the same families from both snapshots.
 """
 
 import hashlib
@@ -15,34 +15,37 @@ from typing import Any
 import cv2
 import numpy as np
 
-from jobs.settings import Codec
-from training.snapshot import COLUMNS, MANIFEST, Manifest, SnapshotError, read_manifest
+from jobs.snapshot.manifest import COLUMNS, MANIFEST, Manifest, SnapshotError, read_manifest
+from udfs.codec import CodecSettings
+from udfs.files import write_whole
 from udfs.images import Rgb, decode, encode
 
 Row = dict[str, Any]
 Change = Callable[[Row], list[Row]]
 GREY = 128
-PNG = Codec(format="png")
+PNG = CodecSettings(format="png")
 
 
 def change(source: Manifest, folder: Path, made_by: str, function: Change) -> Manifest:
-    """Write ``function`` of each row of a snapshot as another one: none, one or several in its place.
+    """Write a new snapshot by applying ``function`` to each row; it returns no, one or several rows.
 
-    One that is there already is left alone: its id says what it was made of and by what (``made_by``).
+    An existing snapshot is reused: its id is a hash of the source's id and of ``made_by``.
     """
     name = hashlib.sha256(f"{source.id} {made_by}".encode()).hexdigest()[:16]
     files = ((file.path, file.shard, _rows(source.url(file).removeprefix("file://"), function)) for file in source.files)
     return write(folder / name, source, made_by, files)
 
 
-def write(folder: Path, like: Manifest, made_by: str, files: Iterable[tuple[str, int, Iterator[list[Row]]]]) -> Manifest:
-    """Write row groups to files, then the manifest: of ``like``, but for what is written and by what.
+def write(folder: Path, template: Manifest, made_by: str, files: Iterable[tuple[str, int, Iterator[list[Row]]]]) -> Manifest:
+    """Write row groups to files, then the manifest: a copy of ``template``'s with the new files, counts and policy.
+
+    A finished snapshot in ``folder`` is reused.
 
     Args:
-        folder: of the new snapshot; its name is the id.
-        like: whose settings the rows share.
-        made_by: what made them, in words.
-        files: path in the folder, shard, and rows by the row group.
+        folder: folder of the new snapshot; its name is the id.
+        template: manifest of the snapshot whose settings the rows share.
+        made_by: how the rows were made, in words.
+        files: for each file its path in the folder, its shard, and its row groups.
 
     Raises:
         SnapshotError: nothing was written.
@@ -50,9 +53,9 @@ def write(folder: Path, like: Manifest, made_by: str, files: Iterable[tuple[str,
     try:
         return read_manifest(str(folder))
     except SnapshotError:
-        pass  # none yet, or one that was not finished
+        pass  # no snapshot yet, or an unfinished one
     written: list[dict[str, Any]] = []
-    words, lattice = set[str](), dict[tuple[int, int], Counter[str]]()
+    vocabulary, lattice = set[str](), dict[tuple[int, int], Counter[str]]()
     for path, shard, groups in files:
         counts: Counter[str] = Counter()
         with ExitStack() as stack:
@@ -65,30 +68,28 @@ def write(folder: Path, like: Manifest, made_by: str, files: Iterable[tuple[str,
                     writer = stack.enter_context(_writer(folder / path))
                 writer.write_table(_table([row | {"shard": shard} for row in rows]))
                 for row in rows:
-                    _count(row, counts, words, lattice)
+                    _count(row, counts, vocabulary, lattice)
         if counts:
             file = folder / path
             written.append({"path": path, "shard": shard, "bytes": file.stat().st_size} | dict(counts))
     if not written:
         raise SnapshotError(f"{folder}: {made_by} leaves no family")
     totals = {key: sum(file[key] for file in written) for key in ("families", "images", "texts")}
-    made = like.model_dump() | {
+    tree = template.model_dump() | {
         "id": folder.name,
-        "columns": COLUMNS,  # placebos are left behind: no control of this kind asks for them
+        "columns": COLUMNS,  # without placebos: no control of this kind needs them
         "files": written,
         "totals": totals | {"pairs": 0, "left_out": 0},
-        "vocabulary": sorted(set(like.vocabulary) | words),
+        "vocabulary": sorted(set(template.vocabulary) | vocabulary),
         "lattice": [{"n": n, "removed": k, "made": c["kept"], "kept": c["kept"]} for (n, k), c in sorted(lattice.items())],
-        "policy": f"{made_by}, from snapshot {like.id}",
+        "policy": f"{made_by}, from snapshot {template.id}",
     }
-    partial = folder / f"{MANIFEST}.part"
-    partial.write_text(Manifest.model_validate(made).model_dump_json(indent=1), encoding="utf-8")
-    partial.rename(folder / MANIFEST)
+    write_whole(folder / MANIFEST, Manifest.model_validate(tree).model_dump_json(indent=1))
     return read_manifest(str(folder))
 
 
 def grey_boxes(row: Row) -> list[Row]:
-    """Duals whose holes are painted grey. A hole is what inpainting changed, closed over the pixels that it left as they were."""
+    """Duals with grey holes. A hole is all that inpainting changed; a morphological closing fills gaps in it."""
     original = _original(row)
     if original is None:
         return [row]
@@ -103,8 +104,8 @@ def grey_boxes(row: Row) -> list[Row]:
 
 
 def truly_rendered(scene_of: Callable[[str], Any]) -> Change:
-    """Duals as the scene really looks without its components; ``scene_of`` gives a record's scene."""
-    from scenes.render import render
+    """Duals rendered from the scene without the removed components; ``scene_of`` returns a record's scene."""
+    from jobs.scenes.render import render
 
     def change(row: Row) -> list[Row]:
         scene = scene_of(row["record_id"])
@@ -114,7 +115,7 @@ def truly_rendered(scene_of: Callable[[str], Any]) -> Change:
 
 
 def some_of(record_share: float) -> Change:
-    """A share of the families, by a hash of the record id: those of a smaller share are among those of a larger one."""
+    """A share of the families, chosen by a hash of the record id: a smaller share is a subset of a larger one."""
 
     def change(row: Row) -> list[Row]:
         return [row] if _drawn(row["record_id"], "family") < record_share else []
@@ -123,7 +124,7 @@ def some_of(record_share: float) -> Change:
 
 
 def rejected_at_random(rates: dict[int, float]) -> Change:
-    """Duals left out at random, a share of those with k components removed, and the texts that are then exact for no image."""
+    """Leave out duals at random, at a rate for each number of removed components, and texts that are then exact for no image."""
 
     def change(row: Row) -> list[Row]:
         def stays(subset: int) -> bool:
@@ -135,37 +136,39 @@ def rejected_at_random(rates: dict[int, float]) -> Change:
 
 
 def first_components(n: int) -> Change:
-    """Only the first ``n`` components are ever removed, as if no more had been asked for."""
+    """Keep only removals of the first ``n`` components, as if the family had been planned with ``n``."""
     return lambda row: [_with_images(row, lambda subset: not subset >> n)]
 
 
 def _with_images(row: Row, stays: Callable[[int], bool]) -> Row:
-    """A row with the images of some subsets, and without the texts that are then exact for no image."""
-    kept = [place for place, subset in enumerate(row["subsets"]) if stays(int(subset))]
-    subsets = [row["subsets"][place] for place in kept]
+    """A row reduced to the images of some subsets, without texts that are then exact for no image."""
+    kept = [position for position, subset in enumerate(row["subsets"]) if stays(int(subset))]
+    subsets = [row["subsets"][position] for position in kept]
     texts = zip(row["text_named"], row["text_mentions"], strict=True)
-    exact = [named & ~said in {gone & named for gone in subsets} for named, said in texts]
-    return without_texts(row | {"subsets": subsets, "images": [row["images"][place] for place in kept]}, exact)
+    exact = [named & ~mentions in {gone & named for gone in subsets} for named, mentions in texts]
+    return without_texts(row | {"subsets": subsets, "images": [row["images"][position] for position in kept]}, exact)
 
 
 def without_texts(row: Row, stays: list[bool]) -> Row:
-    """A row without some texts and their variants."""
-    texts = [place for place, stay in enumerate(stays) if stay]
+    """A row without the texts whose ``stays`` is false, and without their variants."""
+    texts = [position for position, stay in enumerate(stays) if stay]
     moved = {old: new for new, old in enumerate(texts)}
-    variants = [place for place, source in enumerate(row["variant_of"]) if source in moved]
-    changed = {name: [row[name][at] for at in texts] for name in COLUMNS if name == "caption_id" or name.startswith("text")}
-    changed |= {name: [row[name][at] for at in variants] for name in COLUMNS if name.startswith("variant_")}
+    variants = [position for position, source in enumerate(row["variant_of"]) if source in moved]
+    changed = {
+        name: [row[name][position] for position in texts] for name in COLUMNS if name == "caption_id" or name.startswith("text")
+    }
+    changed |= {name: [row[name][position] for position in variants] for name in COLUMNS if name.startswith("variant_")}
     changed["variant_of"] = [moved[source] for source in changed["variant_of"]]
     return row | changed
 
 
 def labels_of(row: Row, subset: int) -> list[str]:
-    """The labels of a subset: bit i stands for the i-th component."""
+    """The labels of a subset; bit i is the i-th component."""
     return [label for i, label in enumerate(row["labels"]) if subset >> i & 1]
 
 
 def _original(row: Row) -> Rgb | None:
-    places = [place for place, subset in enumerate(row["subsets"]) if not subset]
+    places = [position for position, subset in enumerate(row["subsets"]) if not subset]
     return decode(row["images"][places[0]]) if places else None
 
 
@@ -177,9 +180,9 @@ def _repainted(row: Row, paint: Callable[[int, Rgb], Rgb]) -> Row:
     return row | {"images": images}
 
 
-def _drawn(record_id: str, what: str) -> float:
-    """A number from 0 to 1, the same whenever it is asked for."""
-    digest = hashlib.blake2b(f"{record_id} {what}".encode(), digest_size=8, person=b"study").digest()
+def _drawn(record_id: str, purpose: str) -> float:
+    """A number in [0, 1) that depends only on the record and the purpose."""
+    digest = hashlib.blake2b(f"{record_id} {purpose}".encode(), digest_size=8, person=b"study").digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
@@ -188,7 +191,7 @@ def _rows(path: str, function: Change) -> Iterator[list[Row]]:
 
     file = pq.ParquetFile(path)
     for group in range(file.num_row_groups):
-        yield [made for row in file.read_row_group(group).to_pylist() for made in function(row)]
+        yield [changed for row in file.read_row_group(group).to_pylist() for changed in function(row)]
 
 
 def _writer(file: Path) -> Any:
@@ -202,7 +205,7 @@ def _schema() -> Any:
 
     types = {"STRING": pa.string(), "INT": pa.int32(), "BINARY": pa.binary()}
     kinds = {name: (kind, types[kind.removeprefix("ARRAY<").removesuffix(">")]) for name, kind in COLUMNS.items()}
-    return pa.schema([(name, pa.list_(one) if "ARRAY" in kind else one) for name, (kind, one) in kinds.items()])
+    return pa.schema([(name, pa.list_(item_type) if "ARRAY" in kind else item_type) for name, (kind, item_type) in kinds.items()])
 
 
 def _table(rows: list[Row]) -> Any:
@@ -211,9 +214,9 @@ def _table(rows: list[Row]) -> Any:
     return pa.Table.from_pylist([{name: row[name] for name in COLUMNS} for row in rows], _schema())
 
 
-def _count(row: Row, counts: Counter[str], words: set[str], lattice: dict[tuple[int, int], Counter[str]]) -> None:
+def _count(row: Row, counts: Counter[str], vocabulary: set[str], lattice: dict[tuple[int, int], Counter[str]]) -> None:
     crc = zlib.crc32(row["record_id"].encode())
     counts.update(families=1, images=len(row["images"]), texts=len(row["text"]), ids_crc=crc)
-    words.update(row["labels"], row["detected"])
+    vocabulary.update(row["labels"], row["detected"])
     for subset in row["subsets"]:
         lattice.setdefault((row["n"], int(subset).bit_count()), Counter())["kept"] += 1

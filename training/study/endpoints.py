@@ -1,7 +1,7 @@
-"""What the study's questions come to: groups, the four end points, and the mean of the untouched tests.
+"""How answers are aggregated: groups of questions, the four end points, and the mean of the untouched tests.
 
-A *touched* group asks what removal itself trains (is it there or not); it is reported and never enters a mean. All values are
-shares of right answers, 0 to 1.
+A *touched* group asks what removal itself trains (whether something is present); it is reported but never enters a mean. All
+values are shares of right answers, 0 to 1.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ class EndPoint:
     columns: tuple[str, ...]
 
 
-# Of the untouched groups those that calibration kept (study/REGISTERED.md): relations, counts and exchanged places were learned
-# by no model there, and are reported alone.
+# The untouched groups that calibration kept (training/study/results/REGISTERED.md). No model learned relations, counts and
+# exchanged places there, so they are reported separately.
 EDITS = ("replace-obj", "replace-att", "swap-att", "add-att")
 ENDPOINTS = (
     EndPoint("edits", "one edit of a caption is seen", tuple(f"{group}/accuracy" for group in EDITS)),

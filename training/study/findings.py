@@ -1,6 +1,6 @@
-"""All that the records say, as numbers; ``report`` puts it into words and pictures.
+"""All results in the records, as numbers; ``report`` turns them into text and pictures.
 
-The primary contrasts, and what decides them, were written down before the runs (``study/REGISTERED.md``).
+The primary contrasts, and how they are decided, were registered before the runs (``training/study/results/REGISTERED.md``).
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from training.study.arms import ARMS, BOLD, BY_NAME, COMBINATIONS, DESIGNED, GEN
 from training.study.compare import Columns, Draws, Estimate, columns_of, contrast, drawn_values, estimate, holm
 from training.study.endpoints import ENDPOINTS, TOUCHED, EndPoint, group_of
 from training.study.questions import Numbers, read_numbers
-from training.study.queue import NUMBERS, pending, records_of, wanted
-from training.study.record import Record, read_all
+from training.study.queue import pending, records_of, wanted
+from training.study.record import Record, questions_of, read_all
 from training.study.regime import Regime
 
-NOT_WORSE = -2.0  # points: the least lower bound of a difference that is called not worse
+NOT_WORSE = -2.0  # points; a difference whose lower bound is above this is called not worse
 SIGNIFICANT = 0.05
-SEEDS = 5  # of a primary contrast, as registered; fewer decide nothing
+SEEDS = 5  # least number for a primary contrast, as registered; fewer decide nothing
 CLAIMS = (
     "the power set beats CLIP",
     "families in a batch matter",
@@ -28,36 +28,36 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Contrast:
-    """One arm against another at one end point; ``adjusted`` is Holm's p over the primary ones."""
+    """One arm against another at one end point; ``adjusted`` is Holm's p over the primary contrasts."""
 
     claim: str
-    one: str
+    arm: str
     other: str
     point: str
-    found: Estimate
+    estimate: Estimate
     adjusted: float | None = None
 
     @property
     def decides(self) -> bool:
-        """Whether it has the seeds that were registered: the t of fewer is found far too often where there is nothing."""
-        return self.found.seeds >= SEEDS
+        """Whether it has the registered number of seeds: with fewer, t finds an effect far too often where there is none."""
+        return self.estimate.seeds >= SEEDS
 
     @property
     def verdict(self) -> str:
-        """Supported, worse, not worse, or open: by the interval, and Holm's p where there is one."""
+        """Supported, the other way round, not worse, or open: by the interval, and by Holm's p where there is one."""
         if not self.decides:
             return "open"
         sure = self.adjusted is None or self.adjusted < SIGNIFICANT
-        if self.found.low > 0 and sure:
+        if self.estimate.low > 0 and sure:
             return "supported"
-        if self.found.high < 0 and sure:
+        if self.estimate.high < 0 and sure:
             return "the other way round"
-        return "not worse" if self.found.low > NOT_WORSE else "open"
+        return "not worse" if self.estimate.low > NOT_WORSE else "open"
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a folder holds of a regime."""
+    """A regime's records and questions in a folder."""
 
     folder: Path
     regime: Regime
@@ -69,18 +69,18 @@ class Study:
 
     @cached_property
     def numbers(self) -> Numbers:
-        """What is known of the questions."""
-        return read_numbers(records_of(self.folder, self.regime) / NUMBERS)
+        """The scenes of the questions and the blind baselines."""
+        return read_numbers(questions_of(records_of(self.folder, self.regime)))
 
     @cached_property
     def draws(self) -> Draws:
-        """The bootstrap's, one set for everything."""
+        """The draws of the bootstrap, one set for everything."""
         return Draws.of(self.numbers.scenes, {group_of(name) for point in ENDPOINTS for name in point.columns})
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Of a study's records, for one set of weights (``final`` or ``best``)."""
+    """The results in a study's records, for one set of weights (``final`` or ``best``)."""
 
     study: Study
     which: str = "final"
@@ -88,7 +88,7 @@ class Findings:
 
     @property
     def regime(self) -> Regime:
-        """The study's."""
+        """The study's regime."""
         return self.study.regime
 
     @property
@@ -98,20 +98,20 @@ class Findings:
 
     @property
     def numbers(self) -> Numbers:
-        """What is known of the questions."""
+        """The scenes of the questions and the blind baselines."""
         return self.study.numbers
 
     @cached_property
     def runs(self) -> dict[str, dict[int, Columns]]:
         """Verdicts by arm and seed, in the order of the arms."""
-        found: dict[str, dict[int, Columns]] = {arm.name: {} for arm in ARMS}
+        runs: dict[str, dict[int, Columns]] = {arm.name: {} for arm in ARMS}
         for record in self.records.values():
-            if record.trial is None and record.arm in found and record.questions == self.numbers.version:
-                found[record.arm][record.seed] = columns_of(record, self.which)
-        return {name: runs for name, runs in found.items() if runs}
+            if record.trial is None and record.arm in runs and record.questions == self.numbers.version:
+                runs[record.arm][record.seed] = columns_of(record, self.which)
+        return {name: seeds for name, seeds in runs.items() if seeds}
 
     def records_of(self, arm: str) -> list[Record]:
-        """The records of an arm's runs, tuning apart."""
+        """The records of an arm's runs, without tuning."""
         return [record for record in self.records.values() if record.arm == arm and record.trial is None]
 
     @property
@@ -119,48 +119,48 @@ class Findings:
         """Runs that have no record."""
         return pending(self.regime, self.study.folder, self.extended)
 
-    @property
-    def planned(self) -> int:
-        """Runs that there are to be."""
-        return len(wanted(self.regime, self.extended))
+    @cached_property
+    def planned(self) -> set[str]:
+        """The names of all runs in the plan."""
+        return {unit.name for unit in wanted(self.regime, self.extended)}
 
     def value(self, arm: str, points: Sequence[EndPoint]) -> Estimate:
         """An arm's value at the mean of some end points."""
         return estimate(*drawn_values(list(self.runs[arm].values()), points, self.study.draws))
 
-    def difference(self, one: str, other: str, points: Sequence[EndPoint]) -> Estimate | None:
-        """One arm less another; None where they have no seed in common."""
-        return contrast(self.runs.get(one, {}), self.runs.get(other, {}), points, self.study.draws)
+    def difference(self, arm: str, other: str, points: Sequence[EndPoint]) -> Estimate | None:
+        """An arm minus another; None if they have no seed in common."""
+        return contrast(self.runs.get(arm, {}), self.runs.get(other, {}), points, self.study.draws)
 
     def chosen(self, names: Sequence[str]) -> str | None:
-        """Of some arms the one with the best validation, over its seeds; None: none has run."""
+        """The arm with the best validation over its seeds; None if none has run."""
         scored = {name: [record.score for record in self.records_of(name)] for name in names}
         means = {name: sum(values) / len(values) for name, values in scored.items() if values}
         return max(means, key=lambda name: means[name]) if means else None
 
     @cached_property
     def primary(self) -> list[Contrast]:
-        """The three contrasts at the four end points, with Holm's correction over all that there are."""
+        """The three contrasts at the four end points, with Holm's correction over all twelve."""
         best, rival = self.chosen(COMBINATIONS), self.chosen(TEXT_NEGATIVE)
         arms = (("powerset", "clip"), ("powerset", "shuffled"), (best, rival))
-        claims = [(claim, one, other) for claim, (one, other) in zip(CLAIMS, arms, strict=True) if one and other]
-        found = [
-            Contrast(claim, one, other, point.name, made)
-            for claim, one, other in claims
+        claims = [(claim, arm, other) for claim, (arm, other) in zip(CLAIMS, arms, strict=True) if arm and other]
+        contrasts = [
+            Contrast(claim, arm, other, point.name, difference)
+            for claim, arm, other in claims
             for point in ENDPOINTS
-            if (made := self.difference(one, other, [point])) is not None
+            if (difference := self.difference(arm, other, [point])) is not None
         ]
-        # What is missing or decides nothing counts as a test that found nothing, so that the correction is the registered one.
+        # A contrast that is missing or decides nothing counts as p = 1, so that the correction is the registered one.
         tests = {(claim, point.name): 1.0 for claim in CLAIMS for point in ENDPOINTS}
-        adjusted = holm(tests | {(c.claim, c.point): c.found.p for c in found if c.decides})
-        return [Contrast(c.claim, c.one, c.other, c.point, c.found, adjusted[c.claim, c.point]) for c in found]
+        adjusted = holm(tests | {(c.claim, c.point): c.estimate.p for c in contrasts if c.decides})
+        return [Contrast(c.claim, c.arm, c.other, c.point, c.estimate, adjusted[c.claim, c.point]) for c in contrasts]
 
     @cached_property
     def secondary(self) -> list[Contrast]:
         """Each method against CLIP and each control against the power set, at the mean of the end points; not corrected."""
-        pairs = [(f"{arm.name} against CLIP", arm.name, "clip") for arm in self._there("method") if arm.name != "clip"]
-        pairs += [(arm.says, arm.name, against(arm)) for arm in self._there("control") + self._there("extended")]
-        pairs += [(f"the power set against CLIP on {words}", f"powerset_{data}", f"clip_{data}") for data, words in ON.items()]
+        pairs = [(f"{arm.name} against CLIP", arm.name, "clip") for arm in self._with_runs("method") if arm.name != "clip"]
+        pairs += [(arm.says, arm.name, against(arm)) for arm in self._with_runs("control") + self._with_runs("extended")]
+        pairs += [(f"the power set against CLIP on {size}", f"powerset_{data}", f"clip_{data}") for data, size in ON.items()]
         return self._at_the_mean(pairs) + self.best + self.over_methods(DESIGNED.name, "what was designed from this")
 
     @cached_property
@@ -169,41 +169,41 @@ class Findings:
         best = self.chosen(COMBINATIONS)
         return self.over_methods(best, "best combination") if best else []
 
-    def over_methods(self, name: str, what: str) -> list[Contrast]:
+    def over_methods(self, name: str, label: str) -> list[Contrast]:
         """An arm against each other method, at the mean of the end points."""
-        return self._at_the_mean([(f"{what} against {arm.name}", name, arm.name) for arm in self._there("method")])
+        return self._at_the_mean([(f"{label} against {arm.name}", name, arm.name) for arm in self._with_runs("method")])
 
     def _at_the_mean(self, pairs: Sequence[tuple[str, str, str]]) -> list[Contrast]:
         return [
-            Contrast(claim, one, other, "mean", made)
-            for claim, one, other in pairs
-            if one != other and (made := self.difference(one, other, ENDPOINTS)) is not None
+            Contrast(claim, arm, other, "mean", difference)
+            for claim, arm, other in pairs
+            if arm != other and (difference := self.difference(arm, other, ENDPOINTS)) is not None
         ]
 
     @property
     def flags(self) -> list[str]:
-        """What a reader must know before believing a number."""
-        found = []
+        """Warnings that a reader needs before trusting a number."""
+        flags = []
         for name in TEXT_NEGATIVE:
             binding = self.difference(name, "clip", ENDPOINTS[:1])
             if binding and binding.high < 0:
-                found.append(f"{name} falls below plain CLIP on edits, its own target: it is not beaten, it failed here")
-        devices = sorted({record.device for record in self.records.values() if record.trial is None})  # tuning is no contrast
+                flags.append(f"{name} falls below plain CLIP on edits, its own target: it is not beaten, it failed here")
+        devices = sorted({record.device for record in self.records.values() if record.trial is None})  # tuning enters no contrast
         if len(devices) > 1:
-            found.append(f"runs of several devices: {', '.join(devices)}; contrasts between them are not to be trusted")
+            flags.append(f"runs of several devices: {', '.join(devices)}; contrasts between them are not to be trusted")
         starts = {record.start for record in self.records.values()}
         if len(starts) > 1:
-            found.append(f"runs of several start models: {', '.join(sorted(starts))}")
+            flags.append(f"runs of several start models: {', '.join(sorted(starts))}")
         changed = sorted(name for name, record in self.records.items() if record.commit.endswith("+"))
         if changed:
-            found.append(f"{len(changed)} runs were made with files that differ from their commit")
+            flags.append(f"{len(changed)} runs were made with files that differ from their commit")
         strange = [name for name, record in self.records.items() if record.questions != self.numbers.version]
         if strange:
-            found.append(f"{len(strange)} runs were asked other questions and are left out")
-        return found
+            flags.append(f"{len(strange)} runs were asked other questions and are left out")
+        return flags
 
     def column(self, arm: str, name: str) -> float | None:
-        """The mean verdict of a column over an arm's runs; None: it was not asked."""
+        """The mean verdict of a column over an arm's runs; None if it was not asked."""
         values = [float(columns[name].mean()) for columns in self.runs.get(arm, {}).values() if name in columns]
         return sum(values) / len(values) if values else None
 
@@ -212,12 +212,12 @@ class Findings:
         """All columns, "group/metric"."""
         return list(dict.fromkeys(name for runs in self.runs.values() for columns in runs.values() for name in columns))
 
-    def _there(self, part: str) -> list[Arm]:
+    def _with_runs(self, part: str) -> list[Arm]:
         return [arm for name in self.runs if (arm := BY_NAME[name]).part == part]
 
 
 def against(arm: Arm) -> str:
-    """What a control or an extended arm is compared with: what it differs from in one thing."""
+    """The arm that a control or an extended arm is compared with: the one from which it differs in one thing."""
     if arm == DESIGNED:
         return "shuffled+negclip"
     if arm == BOLD:

@@ -1,7 +1,7 @@
-"""The study's own questions on scenes, held in memory: decoded once, asked of many models.
+"""The study's own questions on scenes, held in memory: decoded once, then asked of many models.
 
-``scenes.benchmark`` writes them and ``training.benchmarks.scenes`` judges them; nothing is judged here. Verdicts are packed so
-that a run's file stays small and its numbers can still be compared question by question.
+``jobs.scenes.benchmark`` writes them, and ``training.benchmarks.scenes`` judges the answers. Verdicts are packed, so that a run's
+record stays small but can still be compared question by question.
 """
 
 import base64
@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import blind
-from training.benchmarks import BenchmarkError, scenes
+from training.benchmarks import BenchmarkError, blind, scenes
 from training.benchmarks.averages import groups_of, values_of
 from training.benchmarks.encode import Features
+from training.benchmarks.evaluate import judged
 from training.benchmarks.item import Item, Picture, Verdict, pictures_of
-from training.decode import Pixels
-from training.evaluate import judged
+from training.data.decode import Pixels
+from udfs.files import write_whole
 
 Packed = dict[str, str]  # "group/metric" to packed verdicts, in the order of the questions
 _TEXTS_AT_ONCE, _IMAGES_AT_ONCE = 256, 128
@@ -33,7 +33,7 @@ _TEXTS_AT_ONCE, _IMAGES_AT_ONCE = 256, 128
 
 @dataclass(frozen=True)
 class Questions:
-    """Items with their pictures as a model takes them: float32 [P, 3, S, S], ``places`` of the distinct pictures."""
+    """Items with their distinct pictures as model inputs, float32 [P, 3, S, S]; ``places`` is each picture's index there."""
 
     items: list[Item]
     pixels: Tensor
@@ -46,7 +46,7 @@ class Questions:
     def load(
         cls, folder: Path, pixels: Pixels, tokenize: Callable[[list[str]], Tensor], groups: Sequence[str] = ()
     ) -> "Questions":
-        """Read a folder that ``scenes.benchmark`` wrote; some ``groups`` of it alone, if they are named.
+        """Read a folder that ``jobs.scenes.benchmark`` wrote; if ``groups`` are named, only those.
 
         Raises:
             BenchmarkError: a picture is missing, or there is no item.
@@ -58,32 +58,33 @@ class Questions:
         prepared = _prepared(pixels, [picture.path.read_bytes() for picture in pictures])
         texts = list(dict.fromkeys(text for item in items for text in item.texts))
         digest = hashlib.sha256((folder / "items.json").read_bytes()).hexdigest()[:16]
-        places = {picture: place for place, picture in enumerate(pictures)}
+        places = {picture: position for position, picture in enumerate(pictures)}
         return cls(items, prepared, places, texts, tokenize(texts), digest)
 
     def ask(self, images: Callable[[Tensor], Tensor], texts: Callable[[Tensor], Tensor]) -> list[Verdict]:
-        """Verdicts of a model, given as its two towers: pixels or tokens to features [B, D] of any length."""
+        """The verdicts of a model, passed as its two towers: pixels or tokens to features [B, D] of any length."""
         with torch.inference_mode():
-            seen = _unit(images, self.pixels, _IMAGES_AT_ONCE)
-            read = _unit(texts, self.tokens, _TEXTS_AT_ONCE)
+            image_vectors = _unit(images, self.pixels, _IMAGES_AT_ONCE)
+            text_vectors = _unit(texts, self.tokens, _TEXTS_AT_ONCE)
         features = Features(
-            {picture: seen[place] for picture, place in self.places.items()}, dict(zip(self.texts, read, strict=True))
+            {picture: image_vectors[position] for picture, position in self.places.items()},
+            dict(zip(self.texts, text_vectors, strict=True)),
         )
         return judged(scenes, self.items, features)
 
     @property
     def scene_numbers(self) -> dict[str, NDArray[np.int32]]:
-        """Of each group the scenes of its questions, in their order: what the bootstrap draws by."""
-        found: dict[str, list[int]] = {}
+        """For each group the scene of each question, in order; the bootstrap draws scenes."""
+        by_group: dict[str, list[int]] = {}
         for item in self.items:
-            found.setdefault(item.task, []).append(int(item.key.rpartition("_")[2]))
-        return {group: np.array(numbers, np.int32) for group, numbers in found.items()}
+            by_group.setdefault(item.task, []).append(int(item.key.rpartition("_")[2]))
+        return {group: np.array(numbers, np.int32) for group, numbers in by_group.items()}
 
 
 def features_of(tower: Callable[[Tensor], Tensor], pixels: Pixels, images: Sequence[bytes]) -> NDArray[np.float32]:
-    """Unit vectors [N, D] of encoded images, some at a time."""
-    some = (images[at : at + _IMAGES_AT_ONCE] for at in range(0, len(images), _IMAGES_AT_ONCE))
-    return np.concatenate([_unit(tower, _prepared(pixels, one), _IMAGES_AT_ONCE) for one in some])
+    """Unit vectors [N, D] of encoded images, computed in batches."""
+    batches = (images[start : start + _IMAGES_AT_ONCE] for start in range(0, len(images), _IMAGES_AT_ONCE))
+    return np.concatenate([_unit(tower, _prepared(pixels, batch), _IMAGES_AT_ONCE) for batch in batches])
 
 
 def _prepared(pixels: Pixels, images: Sequence[bytes]) -> Tensor:
@@ -97,7 +98,7 @@ def _unit(tower: Callable[[Tensor], Tensor], inputs: Tensor, size: int) -> NDArr
 
 
 def packed(verdicts: Sequence[Verdict]) -> Packed:
-    """Verdicts 0, 0.5 and 1 as one packed string for each group and metric, in their order."""
+    """Verdicts 0, 0.5 and 1 as one packed string for each group and metric, in the order of the questions."""
     columns: dict[str, list[float]] = {}
     for verdict in verdicts:
         for metric, value in verdict.values.items():
@@ -111,34 +112,32 @@ def unpacked(text: str) -> NDArray[np.float32]:
 
 
 def _pack(doubled: NDArray[np.float64]) -> str:
-    whole = doubled.astype(np.uint8)
-    if not (whole == doubled).all() or whole.max(initial=0) > 2:
+    codes = doubled.astype(np.uint8)
+    if not (codes == doubled).all() or codes.max(initial=0) > 2:
         raise ValueError("a verdict is 0, 0.5 or 1")
-    return base64.b64encode(zlib.compress(whole.tobytes(), 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(codes.tobytes(), 9)).decode("ascii")
 
 
 def write_numbers(questions: Questions, file: Path) -> None:
-    """Write which scene each question is of, packed, and what is had without an image: a report needs no more than the runs.
+    """Write the scene of each question, packed, and the blind baselines: with the records, all that a report needs.
 
-    One that is there for the same questions is left alone.
+    A file for the same questions is left unchanged.
     """
     if file.is_file() and json.loads(file.read_text(encoding="utf-8"))["version"] == questions.version:
         return
     numbers = Numbers(questions.version, questions.scene_numbers, blind_values(questions.items))
-    partial = file.with_suffix(".part")
-    partial.write_text(numbers.as_json() + "\n", encoding="utf-8")
-    partial.rename(file)
+    write_whole(file, numbers.as_json() + "\n")
 
 
 def blind_values(items: Sequence[Item]) -> dict[str, dict[str, float]]:
-    """By baseline (chance, shorter, probe) the value in each column that it can answer."""
+    """For each baseline (chance, shorter, probe) its value in each column that it can answer."""
     rows = [row for row in scenes.aggregate(dict(Counter(item.group for item in items))) if len(groups_of(row.part)) == 1]
-    found = {"chance": blind.chances(scenes, items, rows)}
+    columns = {"chance": blind.chances(scenes, items, rows)}
     asked = blind.askable(scenes, items)
-    found |= {name: values_of(baseline(scenes, asked), rows) for name, baseline in blind.BASELINES.items()}
+    columns |= {name: values_of(baseline(scenes, asked), rows) for name, baseline in blind.BASELINES.items()}
     return {
         name: {f"{group}/{metric}": round(value, 4) for (group, metric), value in values.items()}
-        for name, values in found.items()
+        for name, values in columns.items()
     }
 
 
@@ -151,13 +150,17 @@ class Numbers:
     blind: dict[str, dict[str, float]]
 
     def as_json(self) -> str:
-        """As ``read_numbers`` reads it."""
-        places = {group: base64.b64encode(zlib.compress(one.tobytes(), 9)).decode("ascii") for group, one in self.scenes.items()}
+        """JSON that ``read_numbers`` reads."""
+        places = {
+            group: base64.b64encode(zlib.compress(numbers.tobytes(), 9)).decode("ascii") for group, numbers in self.scenes.items()
+        }
         return json.dumps({"version": self.version, "blind": self.blind, "scenes": places}, indent=1)
 
 
 def read_numbers(file: Path) -> Numbers:
-    """Read it back."""
+    """Read a file that ``write_numbers`` wrote."""
     tree = json.loads(file.read_text(encoding="utf-8"))
-    places = {group: np.frombuffer(zlib.decompress(base64.b64decode(one)), np.int32) for group, one in tree["scenes"].items()}
+    places = {
+        group: np.frombuffer(zlib.decompress(base64.b64decode(numbers)), np.int32) for group, numbers in tree["scenes"].items()
+    }
     return Numbers(tree["version"], places, tree["blind"])

@@ -1,100 +1,105 @@
-"""Which run is next: the first in order of priority that has no record and that no other process is at, until the time is up."""
+"""The queue: runs without a record that no other process is doing, in order of priority, until the time is up."""
 
-import fcntl
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from training.study.arms import BY_NAME, METHODS, Arm, Unit, units
 from training.study.data import DataError
 from training.study.questions import write_numbers
-from training.study.record import Record, read_all, write
+from training.study.record import Record, lock_of, questions_of, read_all, write
 from training.study.regime import RATES, Regime, Setting, settled, trial_setting, tuned_by
 from training.study.run import Bench
 from training.study.values import RUNS
+from udfs.errors import DualsetError
 
-NUMBERS = "questions.json"
-PAUSE = 5.0  # seconds between two looks at what other processes have done
+PAUSE = 5.0  # seconds between checks of what other processes have done
 
 
 def records_of(output: Path, regime: Regime) -> Path:
-    """Where a regime's records are, and what is known of its questions: no regime touches another's."""
-    return output / RUNS / regime.name
+    """The file of a regime's records; each regime has its own."""
+    return output / RUNS / f"{regime.name}.jsonl"
 
 
-class NotTunedError(RuntimeError):
-    """An arm's setting is not known yet: a try of its tuning is missing."""
+class NotTunedError(DualsetError):
+    """An arm's setting is not known yet, as a trial of its tuning is missing."""
 
 
 def setting_of(arm: Arm, regime: Regime, done: dict[str, Record], trial: int | None = None) -> Setting:
-    """What an arm is run with, or what a try of its tuning is run with, by the records so far.
+    """The setting of an arm's runs, or of a trial of its tuning, from the records so far.
 
     Raises:
-        NotTunedError: a try is missing.
+        NotTunedError: a trial is missing.
     """
     tuned = tuned_by(arm)
     if tuned not in METHODS or not regime.trials:
         return Setting()
-    wanted = range(min(trial, len(RATES)) if trial is not None else regime.trials)
-    names = {one: Unit(tuned.name, trial=one).name for one in wanted}
+    tries = range(min(trial, len(RATES)) if trial is not None else regime.trials)
+    names = {number: Unit(tuned.name, trial=number).name for number in tries}
     if missing := [name for name in names.values() if name not in done]:
         raise NotTunedError(f"{arm.name} waits for {', '.join(missing)}")
-    scores = {one: done[name].score for one, name in names.items()}
+    scores = {number: done[name].score for number, name in names.items()}
     return settled(tuned, scores, regime.trials) if trial is None else trial_setting(tuned, trial, scores)
 
 
 def pending(regime: Regime, output: Path, extended: bool, arms: Collection[str] = ()) -> list[Unit]:
-    """The runs of all or of some ``arms`` that have no record yet, in order: see ``wanted``."""
+    """The runs without a record, in order, of all or of some ``arms``: see ``wanted``."""
     done = read_all(records_of(output, regime), regime.name)
     return [unit for unit in wanted(regime, extended, arms) if unit.name not in done]
 
 
 def wanted(regime: Regime, extended: bool, arms: Collection[str] = ()) -> list[Unit]:
-    """All runs of the regime's world in order; or those of some ``arms`` of any part, with the tries of tuning they wait for."""
-    every = units(regime.trials, regime.seeds, extended or bool(arms))
+    """All runs of the regime's world in order; or those of some ``arms`` of any part, with the trials of tuning they need."""
+    planned = units(regime.trials, regime.seeds, extended or bool(arms))
     tuned = {tuned_by(BY_NAME[arm]).name for arm in arms}
-    some = [unit for unit in every if not arms or unit.arm in (arms if unit.trial is None else tuned)]
-    return [unit for unit in some if not regime.world.arms or unit.arm in regime.world.arms]
+    requested = [unit for unit in planned if not arms or unit.arm in (arms if unit.trial is None else tuned)]
+    return [unit for unit in requested if not regime.world.arms or unit.arm in regime.world.arms]
 
 
 def work(
-    bench: Bench, output: Path, minutes: float, extended: bool, say: Callable[[str], None], arms: Collection[str] = ()
+    bench: Bench, output: Path, minutes: float, extended: bool, log: Callable[[str], None], arms: Collection[str] = ()
 ) -> int:
-    """Do runs until all are done or the next one would not end in time; returns how many are left.
+    """Do runs until all are done or the next one would not finish in time; returns how many are left.
 
-    A run takes as long as the longest so far, it is assumed; the first one is begun in any case. ``arms`` are the only ones whose
-    runs are done, extended or not; none: all.
+    A run is assumed to take as long as the longest so far; the first one is always started. ``arms``: do only the runs of these
+    arms, extended or not; empty: all.
+
+    Raises:
+        DataError: earlier runs started from another CLIP.
     """
     records = records_of(output, bench.regime)
-    records.mkdir(parents=True, exist_ok=True)
-    others = {record.start for record in read_all(records, bench.regime.name).values()} - {bench.start.version}
-    if others:
+    records.parent.mkdir(parents=True, exist_ok=True)
+    other_starts = {record.start for record in read_all(records, bench.regime.name).values()} - {bench.start.version}
+    if other_starts:
         raise DataError(
-            f"the runs in {records} began with another CLIP, {', '.join(sorted(others))}, than there is here"
+            f"the runs in {records} began with another CLIP, {', '.join(sorted(other_starts))}, than there is here"
             f" ({bench.start.version}): put that one in its place, or give another --output"
         )
-    write_numbers(bench.test, records / NUMBERS)
-    began, longest = time.monotonic(), 0.0  # making what is missing is not part of the budget
+    with lock_of(records):
+        write_numbers(bench.test, questions_of(records))
+    began, longest = time.monotonic(), 0.0  # making missing data is not part of the budget
     while (time.monotonic() - began + longest) < 60 * minutes:
-        with next_run(bench, records, extended, arms) as found:
-            if found is None:
+        with next_run(bench, records, extended, arms) as job:
+            if job is None:
                 break
-            unit, setting = found
+            unit, setting = job
             start = time.monotonic()
             record = bench.run(unit, setting)
-            write(record, records / f"{unit.name}.json")
+            write(record, records)
             took = time.monotonic() - start
         longest = max(longest, took)
-        chosen = ", ".join(f"{name} {one:g}" for name, one in asdict(setting).items() if one is not None)
-        say(f"{unit.name}: {chosen}, validation {record.last_score:.3f}, best {record.score:.3f}, {took:.0f} s")
+        shown = ", ".join(f"{name} {value:g}" for name, value in asdict(setting).items() if value is not None)
+        log(f"{unit.name}: {shown}, validation {record.last_score:.3f}, best {record.score:.3f}, {took:.0f} s")
     return len(pending(bench.regime, output, extended, arms))
 
 
 @contextmanager
 def next_run(bench: Bench, records: Path, extended: bool, arms: Collection[str]) -> Iterator[tuple[Unit, Setting] | None]:
-    """The next run, held against other processes while it is done; None: all are done, or others do the last."""
+    """The next run, locked against other processes while it is done; None: all are done, or others are doing the last ones."""
     bench.work.mkdir(parents=True, exist_ok=True)
     while True:
         waits = False
@@ -105,17 +110,20 @@ def next_run(bench: Bench, records: Path, extended: bool, arms: Collection[str])
             try:
                 setting = setting_of(BY_NAME[unit.arm], bench.regime, done, unit.trial)
             except NotTunedError:
-                waits = True  # for a try that another process is at
+                waits = True  # for a trial that another process is doing
                 continue
-            with (bench.work / f"{unit.name}.lock").open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
+            lock = FileLock(bench.work / f"{unit.name}.lock", blocking=False)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue  # another process is doing it
+            try:
                 if unit.name in read_all(records, bench.regime.name):
-                    continue  # done since we looked
+                    continue  # finished by another process in the meantime
                 yield unit, setting
                 return
+            finally:
+                lock.release()
         if not waits:
             yield None
             return

@@ -1,4 +1,4 @@
-"""What is the same for every arm of the study, and how long it all is."""
+"""What all arms of the study have in common, and how long they run."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ from training.study.data import Size
 from training.study.world import OBJECTS, World
 
 RATES = (3e-4, 1e-3, 3e-3)  # tried first, the middle one being the default
-BETWEEN = 3**0.5  # what an arm without a weight of its own tries besides: the best rate, times and over this
+BETWEEN = 3**0.5  # an arm without a weight of its own also tries the best rate times and divided by this
 
 
 @dataclass(frozen=True)
 class Regime:
-    """World, steps, batch and data of all runs; ``trials`` are the tries of tuning that each tuned arm has."""
+    """World, steps, batch and data of all runs; ``trials``: how many settings tuning tries for each tuned arm."""
 
     steps: int = 300
     batch_size: int = 128
@@ -29,9 +29,9 @@ class Regime:
 
     @property
     def name(self) -> str:
-        """Eight hexadecimal digits over all of it: runs of two regimes are never put together."""
-        tree = {name: one for name, one in asdict(self).items() if name != "world"}
-        # The first world is named by its start alone, as when it was the only one: its runs keep their name.
+        """Eight hexadecimal digits, a hash of all fields: runs of different regimes are never mixed."""
+        tree = {name: value for name, value in asdict(self).items() if name != "world"}
+        # The first world is identified by its start alone, as when it was the only one, so its runs keep their names.
         tree |= self.world.start if self.world == OBJECTS else self.world.identity
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -57,13 +57,13 @@ class Setting:
 
 
 def trial_setting(arm: Arm, trial: int, scores: dict[int, float]) -> Setting:
-    """What a try of tuning uses: first the rates, then around the best of them, by ``scores`` of the earlier tries.
+    """The setting of a tuning trial: first the rates, then values around the best by ``scores`` of the earlier trials.
 
-    The same number of tries for every arm: one with a weight of its own tries two other values, one without two other rates.
+    Every arm gets as many trials: one with a weight of its own tries two more weights, the others two more rates.
     """
     if trial < len(RATES):
         return Setting(RATES[trial])
-    best = RATES[max(range(len(RATES)), key=lambda one: scores[one])]
+    best = RATES[max(range(len(RATES)), key=lambda number: scores[number])]
     second = trial - len(RATES)
     if arm.weight is not None:
         return Setting(best, arm.weight.values[second])
@@ -74,11 +74,11 @@ def settled(arm: Arm, scores: dict[int, float], trials: int) -> Setting:
     """The setting of the best try, the first of equals; the default where nothing is tuned."""
     if not trials:
         return Setting()
-    return trial_setting(arm, max(range(trials), key=lambda one: scores[one]), scores)
+    return trial_setting(arm, max(range(trials), key=lambda number: scores[number]), scores)
 
 
 def tuned_by(arm: Arm) -> Arm:
-    """Whose setting an arm takes."""
+    """The arm whose tuned setting this arm uses."""
     return BY_NAME[arm.tuned_as] if arm.tuned_as else arm
 
 

@@ -1,6 +1,6 @@
-"""The study's reports, one a world, Markdown and HTML, from the records alone: ``dualset study`` without a budget."""
+"""The study's reports in Markdown and HTML, one per world, from the records alone: ``dualset study`` without a budget."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,82 +10,87 @@ from training.study.compare import Estimate
 from training.study.endpoints import ENDPOINTS
 from training.study.findings import SEEDS, Contrast, Findings, Study, is_touched
 from training.study.queue import records_of
+from training.study.record import Record
 from training.study.regime import Regime
 from training.study.world import OBJECTS, WORLDS, World
+from training.tables import markdown_table
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 Section = tuple[str, list[str | Table]]  # a title, with paragraphs and tables
-Pictures = dict[str, tuple[str, str]]  # by the title of a section: a name, and the SVG
-FEW = 3  # seeds that the first paragraph speaks of, where it claims nothing
+FEW = 3  # seeds from which the first paragraph mentions a contrast that is not a claim
 TITLE = "Does the power set make CLIP understand composition?"
 NAME, MANIFOLD, ARTEFACTS = "report", "manifold.json", "artefacts.json"
-COSTS = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
+ALL_ARMS, COSTS = "All arms, last step", "What each run cost"  # sections that end with a picture
+CURVES = "The curves of validation are in `{}`, which `dualset study` writes beside this page."
+BUDGET = ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
 
 
 def write_report(folder: Path, regime: Regime, extended: bool = False) -> list[Path]:
-    """Write ``report.md`` with its pictures, and ``report.html``, beside the runs; none if there is no run.
+    """Write ``report.md`` with its picture, and ``report.html``, which contains both pictures; nothing if there is no run.
 
-    Those of a further world have its name in theirs, and its first paragraph is in the first world's report.
+    Files of a further world have its name in theirs. Its first paragraph is also in the first world's report.
+
+    Returns:
+        The files: Markdown, HTML, and the picture of the Markdown page.
     """
-    if not records_of(folder, regime).is_dir():
+    if not records_of(folder, regime).is_file():
         return []
     study = Study(folder, regime)
-    found, best = (Findings(study, which, extended) for which in ("final", "best"))
-    if not found.runs:
+    findings, best = (Findings(study, which, extended) for which in ("final", "best"))
+    if not findings.runs:
         return []
-    parts, ending = sections(found, best), ending_of(regime.world)
+    parts, ending = sections(findings, best), ending_of(regime.world)
     if regime.world == OBJECTS:
         parts += elsewhere(folder, regime) + manifold.section(folder / MANIFOLD) + artefacts.section(folder / ARTEFACTS)
-    drawn = {
-        "All arms, last step": (f"arms{ending}", figures.arms(found)),
-        "What each run cost": (f"validation{ending}", figures.validation(found)),
-    }
-    files = [
-        folder / f"{NAME}{ending}.md",
-        folder / f"{NAME}{ending}.html",
-        *(folder / f"{name}.svg" for name, _ in drawn.values()),
-    ]
-    texts = [_document(parts, drawn), _html(parts, drawn), *(picture for _, picture in drawn.values())]
-    for file, text in zip(files, texts, strict=True):
+    values, curves = figures.arms(findings), figures.validation(findings)
+    markdown, page, picture = (
+        folder / f"{stem}{ending}.{kind}" for stem, kind in ((NAME, "md"), (NAME, "html"), ("arms", "svg"))
+    )
+    for file, text in (
+        (markdown, _document(parts, {ALL_ARMS: f"![{ALL_ARMS}]({picture.name})", COSTS: CURVES.format(page.name)})),
+        (page, _html(parts, {ALL_ARMS: values, COSTS: curves})),
+        (picture, values),
+    ):
         file.write_text(text, encoding="utf-8")
-    return files
+    return [markdown, page, picture]
 
 
 def ending_of(world: World) -> str:
-    """What the names of a world's report and pictures end with."""
+    """The ending of the file names of a world's report and pictures."""
     return "" if world == OBJECTS else f"_{world.name}"
 
 
 def elsewhere(folder: Path, regime: Regime) -> list[Section]:
-    """What the other worlds say, where there are runs in them."""
-    found = [Findings(Study(folder, replace(regime, world=world))) for world in WORLDS.values() if world != regime.world]
-    said = [
-        f"**{one.regime.world.name.capitalize()}** ({one.regime.world.says}; `{NAME}{ending_of(one.regime.world)}.md`)."
-        f" {' '.join(map(str, (conclusion(one), state(one), *_flags(one))))}"
-        for one in found
-        if one.records and one.primary
+    """The conclusions from the other worlds that have runs."""
+    worlds = [Findings(Study(folder, replace(regime, world=world))) for world in WORLDS.values() if world != regime.world]
+    paragraphs = [
+        f"**{findings.regime.world.name.capitalize()}** ({findings.regime.world.says};"
+        f" `{NAME}{ending_of(findings.regime.world)}.md`)."
+        f" {' '.join(map(str, (conclusion(findings), state(findings), *_flags(findings))))}"
+        for findings in worlds
+        if findings.records and findings.primary
     ]
-    return [("In another world", list(said))] if said else []
+    return [("In another world", list(paragraphs))] if paragraphs else []
 
 
-def sections(found: Findings, best: Findings) -> list[Section]:
+def sections(findings: Findings, best: Findings) -> list[Section]:
     """Titles, with paragraphs and tables."""
     return [
-        (title(found), [conclusion(found), state(found), *_flags(found)]),
-        ("Primary contrasts", [PRIMARY, primary_table(found.primary)]),
-        ("All arms, last step", [VALUES, arms_table(found)]),
+        (title(findings), [conclusion(findings), state(findings), *_flags(findings)]),
+        ("Primary contrasts", [PRIMARY, primary_table(findings.primary)]),
+        (ALL_ARMS, [VALUES, arms_table(findings)]),
         ("All arms, best step by validation", [arms_table(best)]),
-        ("Other contrasts at the mean of the end points", [SECONDARY, secondary_table(found.secondary)]),
-        ("Every untouched test", [COLUMNS, columns_table(found, touched=False)]),
-        ("Tests that are the training transformation itself", [TOUCHED_NOTE, columns_table(found, touched=True)]),
-        ("What each run cost", [cost_table(found)]),
-        ("What tuning chose", [tuning_table(found)]),
+        ("Other contrasts at the mean of the end points", [SECONDARY, secondary_table(findings.secondary)]),
+        ("Every untouched test", [COLUMNS, columns_table(findings, touched=False)]),
+        ("Tests that are the training transformation itself", [TOUCHED_NOTE, columns_table(findings, touched=True)]),
+        (COSTS, [cost_table(findings)]),
+        ("What tuning chose", [tuning_table(findings)]),
     ]
 
 
-def title(found: Findings) -> str:
-    """The first line, with the world where it is not the first."""
-    world = found.regime.world
+def title(findings: Findings) -> str:
+    """The report's title; it names the world unless it is the first."""
+    world = findings.regime.world
     return TITLE if world == OBJECTS else f"{TITLE[:-1]} in the world {world.name}?"
 
 
@@ -108,148 +113,168 @@ TOUCHED_NOTE = (
 )
 
 
-def conclusion(found: Findings) -> str:
-    """The first paragraph: which claims hold, and first what added nothing."""
-    if not found.primary:
+def conclusion(findings: Findings) -> str:
+    """The first paragraph: what added nothing, then which claims hold."""
+    if not findings.primary:
         return "No primary contrast can be computed yet."
-    said = []
-    if not all(one.decides for one in found.primary):
-        said.append(
+    sentences = []
+    if not all(contrast.decides for contrast in findings.primary):
+        sentences.append(
             f"**There are contrasts of fewer than {SEEDS} seeds, which decide nothing**: they are open, whatever they show."
         )
-    families = [one for one in found.primary if one.other == "shuffled"]
-    if families and not any(one.verdict == "supported" for one in families):
-        better = [one.point for one in families if one.verdict == "the other way round"]
-        said.append(
+    families = [contrast for contrast in findings.primary if contrast.other == "shuffled"]
+    if families and not any(contrast.verdict == "supported" for contrast in families):
+        better = [contrast.point for contrast in families if contrast.verdict == "the other way round"]
+        sentences.append(
             "**Keeping families together in a batch added nothing that these runs show** over the same duals shuffled"
             + (f", which do better on {' and '.join(better)}" if better else "")
             + "."
         )
-    grey = found.difference("grey_box", "powerset", ENDPOINTS)
+    grey = findings.difference("grey_box", "powerset", ENDPOINTS)
     if grey is not None and grey.high >= 0:
         boxes = _estimate(grey, sign=True)
-        said.append(f"**Inpainting added nothing over grey boxes that these runs show**: {boxes} points for the boxes.")
-    for claim in dict.fromkeys(one.claim for one in found.primary):
-        verdicts = {one.point: one for one in found.primary if one.claim == claim}
-        held = [f"{point} ({_estimate(one.found, sign=True)})" for point, one in verdicts.items() if one.verdict == "supported"]
-        lost = [
-            f"{point} ({_estimate(one.found, sign=True)}, {one.verdict})"
-            for point, one in verdicts.items()
-            if one.verdict != "supported"
+        sentences.append(f"**Inpainting added nothing over grey boxes that these runs show**: {boxes} points for the boxes.")
+    for claim in dict.fromkeys(contrast.claim for contrast in findings.primary):
+        contrasts = {contrast.point: contrast for contrast in findings.primary if contrast.claim == claim}
+        held = [
+            f"{point} ({_estimate(contrast.estimate, sign=True)})"
+            for point, contrast in contrasts.items()
+            if contrast.verdict == "supported"
         ]
-        first = next(iter(verdicts.values()))
-        said.append(
-            f"Claim *{claim}* ({first.one} against {first.other}): supported on {', '.join(held) or 'no end point'}"
+        lost = [
+            f"{point} ({_estimate(contrast.estimate, sign=True)}, {contrast.verdict})"
+            for point, contrast in contrasts.items()
+            if contrast.verdict != "supported"
+        ]
+        first = next(iter(contrasts.values()))
+        sentences.append(
+            f"Claim *{claim}* ({first.arm} against {first.other}): supported on {', '.join(held) or 'no end point'}"
             + (f"; not on {', '.join(lost)}" if lost else "")
             + "."
         )
     sizes = {"_quarter": ON["quarter"], "_half": ON["half"], "": "all of them", "_large": ON["large"]}
-    curve = {words: found.difference(f"powerset{size}", f"clip{size}", ENDPOINTS) for size, words in sizes.items()}
-    steps = [f"{_estimate(one, sign=True)} with {words}" for words, one in curve.items() if one is not None]
+    curve = {name: findings.difference(f"powerset{size}", f"clip{size}", ENDPOINTS) for size, name in sizes.items()}
+    steps = [f"{_estimate(value, sign=True)} with {name}" for name, value in curve.items() if value is not None]
     if len(steps) > 1:
-        said.append(f"How much the power set is worth against CLIP depends on the originals: {', '.join(steps)}, on the mean.")
-    best = [one for one in found.best if one.found.seeds >= FEW]
+        sentences.append(
+            f"How much the power set is worth against CLIP depends on the originals: {', '.join(steps)}, on the mean."
+        )
+    best = [contrast for contrast in findings.best if contrast.estimate.seeds >= FEW]
     if best:
         over, other = (
-            [f"{c.other} ({_estimate(c.found, sign=True)}, {c.found.seeds} seeds)" for c in best if (c.found.low > 0) == is_over]
+            [
+                f"{c.other} ({_estimate(c.estimate, sign=True)}, {c.estimate.seeds} seeds)"
+                for c in best
+                if (c.estimate.low > 0) == is_over
+            ]
             for is_over in (True, False)
         )
-        said.append(
-            f"On the mean of the four end points the best combination, {best[0].one}, is over {', '.join(over) or 'no method'}"
+        sentences.append(
+            f"On the mean of the four end points the best combination, {best[0].arm}, is over {', '.join(over) or 'no method'}"
             + (f"; not over {', '.join(other)}" if other else "")
             + "; these intervals are not corrected for their number."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
-def state(found: Findings) -> str:
-    """How much of it has run, and what is missing."""
-    missing = [unit.name for unit in found.missing]
-    cpu = sum(record.cpu_seconds for record in found.records.values()) / 3600
+def state(findings: Findings) -> str:
+    """How many of the planned runs are done and what they cost, likewise for all records, and which runs are missing."""
+    missing = [unit.name for unit in findings.missing]
+    planned = [record for name, record in findings.records.items() if name in findings.planned]
     ran, tuned = (
-        ", ".join(sorted({record.device for record in found.records.values() if (record.trial is not None) == is_trial}))
+        ", ".join(sorted({record.device for record in findings.records.values() if (record.trial is not None) == is_trial}))
         for is_trial in (False, True)
     )
     text = (
-        f"{found.planned - len(missing)} of {found.planned} runs are done, {cpu:.2f} CPU hours, on {ran}"
+        f"{len(findings.planned) - len(missing)} of {len(findings.planned)} runs are done, {_hours(planned)}, on {ran}"
         + (f" (tuning on {tuned})" if tuned and tuned != ran else "")
-        + f". Regime {found.regime.name} in the world {found.regime.world.name}: {found.regime.steps} steps"
-        f" of {found.regime.batch_size} images, {found.regime.size.originals} originals,"
-        f" {found.regime.size.questions} questions a group."
+        + "."
+        + (
+            f" With those beyond the main regime there are {len(findings.records)} runs, {_hours(findings.records.values())}."
+            if len(findings.records) > len(planned)
+            else ""
+        )
+        + f" Regime {findings.regime.name} in the world {findings.regime.world.name}: {findings.regime.steps} steps"
+        f" of {findings.regime.batch_size} images, {findings.regime.size.originals} originals,"
+        f" {findings.regime.size.questions} questions a group."
     )
     return text + (f" Missing: {', '.join(missing)}." if missing else "")
 
 
-def _flags(found: Findings) -> list[str | Table]:
-    return [f"Note: {flag}." for flag in found.flags]
+def _hours(records: Iterable[Record]) -> str:
+    return f"{sum(record.cpu_seconds for record in records) / 3600:.2f} CPU hours"
+
+
+def _flags(findings: Findings) -> list[str | Table]:
+    return [f"Note: {flag}." for flag in findings.flags]
 
 
 def primary_table(contrasts: Sequence[Contrast]) -> Table:
-    """A line a contrast and end point."""
+    """One row per contrast and end point."""
     rows = [
-        (f"{c.one} - {c.other}", c.point, _estimate(c.found, sign=True), f"{c.adjusted:.3f}", str(c.found.seeds), c.verdict)
+        (f"{c.arm} - {c.other}", c.point, _estimate(c.estimate, sign=True), f"{c.adjusted:.3f}", str(c.estimate.seeds), c.verdict)
         for c in contrasts
     ]
     return ("contrast", "end point", "difference [95%]", "p (Holm)", "seeds", "verdict"), rows
 
 
 def secondary_table(contrasts: Sequence[Contrast]) -> Table:
-    """A line a contrast."""
-    rows = [(f"{c.one} - {c.other}", c.claim, _estimate(c.found, sign=True), str(c.found.seeds)) for c in contrasts]
+    """One row per contrast."""
+    rows = [(f"{c.arm} - {c.other}", c.claim, _estimate(c.estimate, sign=True), str(c.estimate.seeds)) for c in contrasts]
     return ("contrast", "what it asks", "difference [95%]", "seeds"), rows
 
 
-def arms_table(found: Findings) -> Table:
-    """A line an arm, the end points and their mean."""
+def arms_table(findings: Findings) -> Table:
+    """One row per arm: the end points and their mean."""
     rows = []
-    for name, runs in found.runs.items():
-        values = [_estimate(found.value(name, [point])) for point in ENDPOINTS]
-        rows.append((name, BY_NAME[name].says, *values, _estimate(found.value(name, ENDPOINTS)), str(len(runs))))
+    for name, runs in findings.runs.items():
+        values = [_estimate(findings.value(name, [point])) for point in ENDPOINTS]
+        rows.append((name, BY_NAME[name].says, *values, _estimate(findings.value(name, ENDPOINTS)), str(len(runs))))
     return ("arm", "what it is", *(point.name for point in ENDPOINTS), "mean", "seeds"), rows
 
 
-def columns_table(found: Findings, touched: bool) -> Table:
-    """A line a column, the blind baselines and the arms."""
-    arms = [arm.name for arm in ARMS if arm.name in found.runs and arm.part in ("start", "method", "control")]
+def columns_table(findings: Findings, touched: bool) -> Table:
+    """One row per column: the blind baselines and the arms."""
+    arms = [arm.name for arm in ARMS if arm.name in findings.runs and arm.part in ("start", "method", "control")]
     rows = []
-    for name in found.columns:
+    for name in findings.columns:
         if is_touched(name) != touched:
             continue
-        blind = [_percent(found.numbers.blind[one].get(name)) for one in ("chance", "shorter", "probe")]
-        rows.append((name, *blind, *(_percent(found.column(arm, name)) for arm in arms)))
+        blind = [_percent(findings.numbers.blind[baseline].get(name)) for baseline in ("chance", "shorter", "probe")]
+        rows.append((name, *blind, *(_percent(findings.column(arm, name)) for arm in arms)))
     return ("test", "chance", "shorter", "probe", *arms), rows
 
 
-def cost_table(found: Findings) -> Table:
-    """A line an arm: what a step saw, and what it cost."""
+def cost_table(findings: Findings) -> Table:
+    """One row per arm: what a step saw, and what it cost."""
     rows = []
-    for name in found.runs:
-        records = [record for record in found.records_of(name) if record.budget]
+    for name in findings.runs:
+        records = [record for record in findings.records_of(name) if record.budget]
         if not records:
             continue
         means = {key: sum(record.budget[key] for record in records) / len(records) for key in records[0].budget}
         pairs = [record.pairs for record in records]
-        wrong = sum(one.get("true_but_negative", 0) for one in pairs) / max(1, sum(one.get("negative", 0) for one in pairs))
-        cells = (
-            f"{means[key]:.1f}" for key in ("image_passes_a_step", "originals_a_step", "texts_a_step", "epochs", "cpu_seconds")
-        )
+        negatives = sum(counts.get("negative", 0) for counts in pairs)
+        wrong = sum(counts.get("true_but_negative", 0) for counts in pairs) / max(1, negatives)
+        cells = (f"{means[key]:.1f}" for key in BUDGET)
         rows.append((name, *cells, f"{100 * wrong:.2f}%"))
     head = ("arm", "image passes a step", "originals a step", "texts a step", "epochs", "CPU s of training", "true but negative")
     return head, rows
 
 
-def tuning_table(found: Findings) -> Table:
-    """A line a try."""
+def tuning_table(findings: Findings) -> Table:
+    """One row per trial of tuning."""
     rows = []
-    for record in sorted((one for one in found.records.values() if one.trial is not None), key=lambda one: (one.arm, one.trial)):
-        chosen = ", ".join(f"{name} {value:.2g}" for name, value in record.setting.items() if value is not None)
-        rows.append((record.arm, str(record.trial), chosen, _percent(record.score)))
+    tries = [record for record in findings.records.values() if record.trial is not None]
+    for record in sorted(tries, key=lambda record: (record.arm, record.trial)):
+        setting = ", ".join(f"{name} {value:.2g}" for name, value in record.setting.items() if value is not None)
+        rows.append((record.arm, str(record.trial), setting, _percent(record.score)))
     return ("arm", "try", "setting", "validation"), rows
 
 
-def _estimate(one: Estimate, sign: bool = False) -> str:
+def _estimate(estimate: Estimate, sign: bool = False) -> str:
     form = "+.1f" if sign else ".1f"
-    return f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]"
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
 
 
 def _percent(value: float | None) -> str:
@@ -264,42 +289,34 @@ def _markdown(part: Section) -> str:
             lines += [block, ""]
             continue
         head, rows = block
-        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+        lines += [*markdown_table(head, rows), ""]
     return "\n".join(lines)
 
 
-def _document(parts: Sequence[Section], drawn: Pictures) -> str:
-    """Markdown, with the pictures as files beside it."""
+def _document(parts: Sequence[Section], endings: Mapping[str, str]) -> str:
+    """The report in Markdown; ``endings`` are texts to add after sections, by title."""
     lines = []
     for part in parts:
         lines.append(_markdown(part))
-        if part[0] in drawn:
-            name, _ = drawn[part[0]]
-            lines.append(f"![{part[0]}]({name}.svg)\n")
+        if part[0] in endings:
+            lines.append(f"{endings[part[0]]}\n")
     return "\n".join(lines)
 
 
-def _html(parts: Sequence[Section], drawn: Pictures) -> str:
-    """One page, with the pictures in it."""
+def _html(parts: Sequence[Section], pictures: Mapping[str, str]) -> str:
+    """The report as one HTML page; ``pictures`` are SVG by the title of the section that ends with it."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markdown_it import MarkdownIt
+    from markupsafe import Markup
 
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    body = []
-    for part in parts:
-        body.append(reader.render(_markdown(part)))
-        if part[0] in drawn:
-            _, picture = drawn[part[0]]
-            body.append(picture[picture.index("<svg") :])
-    return PAGE.format(body="\n".join(body))
-
-
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Study</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto; font-size: 13px; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) {{ text-align: left; }}
-svg {{ max-width: 100%; height: auto; }} th {{ border-bottom: 2px solid #888; }} h2 {{ margin-top: 2.2rem; }}
-</style></head><body>{body}</body></html>
-"""
+    reader = MarkdownIt("commonmark", {"html": False})
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["inline"] = lambda text: Markup(reader.renderInline(text))  # noqa: S704 - the reader escapes HTML
+    drawn = {title: picture[picture.index("<svg") :] for title, picture in pictures.items()}
+    return templates.get_template("report.html.j2").render(parts=parts, pictures=drawn)

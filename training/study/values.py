@@ -1,4 +1,4 @@
-"""What the study measures of embeddings, apart from its questions: values with intervals, and the model that embeds."""
+"""Measurements of embeddings, apart from the study's questions: values with intervals, and the model that embeds."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from training.benchmarks.encode import OpenClip
+from training.statistics import mean_interval, ratio_interval
 
 Points = NDArray[np.float32]  # unit vectors [N, D]
 Embed = Callable[[Sequence[bytes]], Points]
-DRAWS = 1000
-RUNS, WEIGHTS = "runs", "weights"  # folders in that of a regime's data: runs under way, and in it the last weights of those done
+RUNS, WEIGHTS = "runs", "weights"  # in a regime's data folder: the runs in progress; in RUNS: the last weights of finished runs
 
 
 class Value(BaseModel):
@@ -26,36 +26,27 @@ class Value(BaseModel):
     high: float
 
     def cell(self, scale: float = 100.0) -> str:
-        """As a table shows it, in percent."""
+        """The value as a table cell, in percent by default."""
         return f"{scale * self.value:.1f} [{scale * self.low:.1f}, {scale * self.high:.1f}]"
 
 
-def drawn(count: int) -> NDArray[np.int64]:
-    """Which of ``count`` things are in each draw of a bootstrap, [draws, count]: always the same."""
-    return np.random.default_rng(0).integers(count, size=(DRAWS, count))
-
-
 def mean(values: NDArray[Any], inverse: bool = False) -> Value:
-    """The mean of values [N], or its inverse, with an interval by bootstrap over them."""
-    means = np.array([values[some].mean() for some in drawn(len(values))])
-    low, high = np.quantile(means, [0.025, 0.975])
-    if inverse:
-        return Value(value=float(1 / values.mean()), low=float(1 / high), high=float(1 / low))
-    return Value(value=float(values.mean()), low=float(low), high=float(high))
+    """The mean of values [N], or its inverse, with a bootstrap interval over the values."""
+    value, low, high = mean_interval(values)
+    return Value(value=1 / value, low=1 / high, high=1 / low) if inverse else Value(value=value, low=low, high=high)
 
 
 def ratio(above: NDArray[Any], below: NDArray[Any]) -> Value:
-    """The mean of ``above`` over that of ``below``, [N] each of the same N, with an interval by bootstrap over these."""
-    ratios = np.array([above[some].mean() / below[some].mean() for some in drawn(len(above))])
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return Value(value=float(above.mean() / below.mean()), low=float(low), high=float(high))
+    """The mean of ``above`` divided by that of ``below``, [N] each and paired, with a bootstrap interval over the pairs."""
+    value, low, high = ratio_interval(above, below)
+    return Value(value=value, low=low, high=high)
 
 
 def load(model: str, checkpoint: str) -> tuple[OpenClip, Embed]:
-    """A model, and what embeds encoded images with it, cut as in validation."""
+    """A model, and a function that embeds encoded images with it, cropped as in validation."""
     import torch
 
-    from training.decode import Pixels
+    from training.data.decode import Pixels
     from training.study.questions import features_of
 
     clip = OpenClip.load(model, checkpoint)
@@ -74,7 +65,7 @@ def weights_of(folder: Path, arm: str) -> dict[int, Path]:
     Raises:
         FileNotFoundError: there are none.
     """
-    found = {int(one.name.rpartition("_seed")[2]): one for one in folder.glob(f"{arm}_seed[0-9]*")}
-    if not found:
+    folders = {int(path.name.rpartition("_seed")[2]): path for path in folder.glob(f"{arm}_seed[0-9]*")}
+    if not folders:
         raise FileNotFoundError(f"{folder} has no weights of {arm}")
-    return dict(sorted(found.items()))
+    return dict(sorted(folders.items()))

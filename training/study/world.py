@@ -1,40 +1,40 @@
-"""The worlds that the study is done in: where scenes come from, what the engine finds and fills with, and who begins.
+"""The worlds of the study: the domain of the scenes, the engine's segmenter and inpainter, and the CLIP that methods start from.
 
-``objects`` is that of the main regime, whose models come with the project. ``garments`` asks whether what holds there holds
-where nothing is the same but the code: other classes, colours, grounds and words, seen from above. No model of the project knows
-them: the engine has the source's annotations in place of a segmenter, and OpenCV in place of the trained inpainter; and the CLIP
-that all methods begin with is made here, by the recipe of the first one.
+``objects`` is the world of the main regime; its models come with the project. ``garments`` asks whether the results hold where
+only the code is the same: other classes, colours, grounds and words, seen from above. No model of the project knows them, so the
+engine uses the source's annotations instead of a segmenter and OpenCV instead of the trained inpainter. The CLIP that all methods
+start from is trained here, by the recipe of the first one.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MADE = "made:"  # before the name of a file that is made where the data are, as ``embedded:`` is before those of the project
+MADE = "made:"  # prefix of a file that is made in the data folder, like ``embedded:`` for files of the project
 
 
 @dataclass(frozen=True)
 class World:
-    """A scene domain with what it is worked on with. ``arms`` are those that are run in it; empty: all."""
+    """A scene domain with its settings profile and start model. ``arms`` are the arms run in it; empty: all."""
 
     name: str
     says: str
     domain: str
     profile: str
     overrides: tuple[str, ...] = ()  # of the profile's settings
-    model: str = ""  # of the CLIP that all begin with
+    model: str = ""  # of the CLIP that all methods start from
     checkpoint: str = ""
     arms: tuple[str, ...] = ()
-    epochs: int = 5  # of its first CLIP
+    epochs: int = 5  # of training its start CLIP
 
     @property
     def start(self) -> dict[str, str]:
-        """Training's options of the CLIP that all begin with."""
+        """The training options that select the start CLIP."""
         return {"model": self.model, "checkpoint": self.checkpoint}
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What runs depend on: not how it is called, nor what is run in it."""
+        """All that runs depend on; the world's name and its list of arms are left out."""
         return {"domain": self.domain, "profile": self.profile, "overrides": self.overrides, "epochs": self.epochs, **self.start}
 
 
@@ -58,14 +58,14 @@ GARMENTS = World(
     epochs=10,
 )
 WORLDS = {world.name: world for world in (OBJECTS, GARMENTS)}
-RECIPE = {"size": 64, "scenes": 16000, "seed": 1}  # of every world's first CLIP: see MODEL_CARD_clip.md
+RECIPE = {"size": 64, "scenes": 16000, "seed": 1}  # of every world's start CLIP: see MODEL_CARD_clip.md
 
 
 def make_start(world: World, folder: Path) -> None:
-    """Train the CLIP that all begin with, where it is not there yet: on one thread, which gives the same again on one machine."""
+    """Train a world's start CLIP if it does not exist yet. One thread makes the result reproducible on one machine."""
     import torch
 
-    from scenes import train_clip
+    from training.embedded import train_clip
 
     if all((folder / name.removeprefix(MADE)).is_file() for name in world.start.values()):
         return

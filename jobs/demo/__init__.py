@@ -1,0 +1,1 @@
+"""The two demos: drawn scenes, and photographs from installed packages."""

@@ -1,0 +1,1 @@
+"""What all stages are built on: session, tables, streams, policy and views."""

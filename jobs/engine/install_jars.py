@@ -1,0 +1,67 @@
+"""Put Delta's jars beside Spark's in this environment, once. Sessions then start faster, silently and without a network.
+
+    python -m jobs.engine.install_jars
+
+Spark's own resolver fetches the jars from Maven Central; a cluster gets them by ``--packages``. The classes that a first small
+stream loads are then saved in a class-data archive, with which a local JVM starts in two thirds of the CPU time.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from jobs.engine.session import DELTA_PACKAGE, EnvironmentProblem, check_environment, class_archive, jars_folder
+
+
+def main() -> None:
+    """Fetch the jars and make the class-data archive, where they are missing."""
+    try:
+        check_environment()
+    except EnvironmentProblem as problem:
+        sys.exit(f"dualset: {problem}")
+    if not list(jars_folder().glob("delta-spark_*.jar")):
+        _fetch()
+    if not class_archive().exists():
+        subprocess.run([sys.executable, "-m", "jobs.engine.install_jars", "warm-up"], check=True)  # noqa: S603
+
+
+def _fetch() -> None:
+    from pyspark.sql import SparkSession
+
+    folder = jars_folder()
+    with tempfile.TemporaryDirectory() as ivy:
+        builder = SparkSession.builder.master("local[1]").config("spark.jars.packages", DELTA_PACKAGE)
+        builder.config("spark.jars.ivy", ivy).config("spark.ui.enabled", "false").getOrCreate().stop()
+        # Spark has the other jars already.
+        jars = [jar for jar in Path(ivy).glob("jars/*.jar") if jar.name.startswith(("io.delta_", "io.unitycatalog_"))]
+        if not jars:
+            sys.exit(f"dualset: {DELTA_PACKAGE} could not be fetched; check the network and try again")
+        for jar in jars:
+            shutil.copy(jar, folder / jar.name.partition("_")[2])  # group_artifact-version.jar
+
+
+def _warm_up() -> None:
+    """Do what every run does first, in a JVM that writes the classes it loaded to the archive when it ends."""
+    from pyspark.sql import SparkSession
+
+    from jobs.engine.session import LOCAL_JVM, STATIC
+
+    options = f"{LOCAL_JVM} -XX:ArchiveClassesAtExit={class_archive()} -Xlog:cds=off -Xlog:cds+dynamic=off"
+    builder = SparkSession.builder.master("local[1]")
+    for key, value in (STATIC | {"spark.driver.extraJavaOptions": options}).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    with tempfile.TemporaryDirectory() as root:
+        spark.range(10).write.format("delta").save(f"{root}/a")
+        rows = spark.readStream.format("delta").load(f"{root}/a")
+        rows.writeStream.format("delta").option("checkpointLocation", f"{root}/c").trigger(availableNow=True).start(
+            f"{root}/b"
+        ).awaitTermination()
+        spark.read.format("delta").load(f"{root}/b").groupBy("id").count().collect()
+    spark.stop()
+
+
+if __name__ == "__main__":
+    _warm_up() if sys.argv[1:] == ["warm-up"] else main()

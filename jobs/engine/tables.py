@@ -1,0 +1,181 @@
+"""Where tables are and how they are made.
+
+With a catalog configured, a table is ``catalog.schema.name``; otherwise it is a Delta path ``<root>/tables/<name>``.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.types import DataType, StructType
+
+from jobs.engine.schemas import TABLES, Table
+from jobs.engine.writers import writing
+from jobs.settings import Settings
+from udfs.errors import DualsetError
+
+PROPERTIES = {
+    # A row is never changed: a retry appends, and views take the last attempt.
+    "delta.appendOnly": "true",
+    # Readers that list the files themselves would see deleted rows.
+    "delta.enableDeletionVectors": "false",
+    # A stage that lags behind, or starts anew, reads its source's log from the first commit.
+    "delta.logRetentionDuration": "interval 36500 days",
+    # Either of these would rewrite, and so shuffle, every image.
+    "delta.autoOptimize.autoCompact": "false",
+    "delta.autoOptimize.optimizeWrite": "false",
+}
+
+
+class TableError(DualsetError):
+    """A table is missing or has another shape than this version of the project writes."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The tables under one root (or in one catalog schema), and the checkpoints that belong to them."""
+
+    spark: SparkSession
+    root: str
+    catalog: str = ""
+    schema_name: str = ""
+
+    @classmethod
+    def of(cls, spark: SparkSession, root: str, settings: Settings) -> "Store":
+        """The store at ``root``, in the catalog of the settings if they name one.
+
+        Raises:
+            TableError: only one of catalog and schema is set.
+        """
+        if bool(settings.catalog) != bool(settings.schema_name):
+            raise TableError("set both catalog and schema_name, or neither")
+        return cls(spark, root.rstrip("/"), settings.catalog, settings.schema_name)
+
+    def name(self, table: str) -> str:
+        """The name of a table in SQL."""
+        if self.catalog:
+            return f"`{self.catalog}`.`{self.schema_name}`.`{table}`"
+        return f"delta.`{self.root}/tables/{table}`"
+
+    def checkpoint(self, stage: str) -> str:
+        """The folder of a stage's checkpoint."""
+        return f"{self.root}/checkpoints/{stage}"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table has been created."""
+        if self.catalog:
+            return self.spark.catalog.tableExists(self.name(table))
+
+        return DeltaTable.isDeltaTable(self.spark, f"{self.root}/tables/{table}")
+
+    def read(self, table: str) -> DataFrame:
+        """All rows of a table, as of now."""
+        return self.spark.read.table(self.name(table))
+
+    def stream(self, table: str, files: int) -> DataFrame:
+        """The rows of a table as a stream, commit by commit, with at most ``files`` files in a micro-batch.
+
+        The stream starts at the first commit and not at a snapshot: Delta sorts the files of a snapshot by their times, which
+        differ by chance for files of the same commit, so two runs over the same rows would cut them into different micro-batches.
+        """
+        reader = self.spark.readStream.format("delta").option("maxFilesPerTrigger", files).option("failOnDataLoss", "true")
+        reader = reader.option("startingVersion", 0)
+        # Only batch reads understand a path in SQL's form.
+        return reader.table(self.name(table)) if self.catalog else reader.load(f"{self.root}/tables/{table}")
+
+    def is_empty(self, table: str) -> bool:
+        """Whether a table is missing or has no row."""
+        return not self.exists(table) or self.read(table).select("status" if table != "runs" else "stage").isEmpty()
+
+    def create(self, table: str) -> None:
+        """Create a table, or check that the existing table has the same columns and types.
+
+        Raises:
+            TableError: the existing table has other columns (``CREATE TABLE IF NOT EXISTS`` alone would not tell), or its folder
+                holds other files.
+        """
+        wanted = TABLES[table]
+        if not self.exists(table):
+            with writing(self.root, ["tables"]):
+                self._create(wanted)
+        self._compare(wanted)
+
+    def _create(self, wanted: Table) -> None:
+        if self.catalog:
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{self.catalog}`.`{self.schema_name}`")
+        properties = PROPERTIES | {f"delta.constraints.{name}": rule for name, rule in wanted.checks}
+        pairs = ", ".join(f"'{key}' = '{_quoted(value)}'" for key, value in properties.items())
+        creation = (
+            f"CREATE TABLE IF NOT EXISTS {self.name(wanted.name)} ({wanted.columns}) USING DELTA"
+            f" COMMENT '{_quoted(wanted.comment)}' TBLPROPERTIES ({pairs})"
+        )
+        self.spark.sql(creation)
+        if not self.exists(wanted.name):
+            # IF NOT EXISTS takes any folder for a table. Nobody else creates one now: its creator was killed before the commit.
+            delete(f"{self.root}/tables/{wanted.name}/_delta_log")
+            self.spark.sql(creation)
+        if not self.exists(wanted.name):
+            raise TableError(f"{self.root}/tables/{wanted.name} has files but is no Delta table: move the files away")
+
+    def drop(self, table: str) -> None:
+        """Remove a table and its files."""
+        if self.catalog:
+            self.spark.sql(f"DROP TABLE IF EXISTS {self.name(table)}")
+        else:
+            # The log first: a table that still has its log would be read, and lack files.
+            delete(f"{self.root}/tables/{table}/_delta_log")
+            delete(f"{self.root}/tables/{table}")
+
+    def append(self, rows: DataFrame, table: str, application: str = "", version: int = -1, file_records: int = 0) -> None:
+        """Append rows. With an application id and a version, Delta ignores a second write of the same version."""
+        columns = [field.name for field in schema(self.spark, table).fields]
+        writer = rows.select(*columns).write.format("delta").mode("append").option("maxRecordsPerFile", file_records)
+        if application:
+            writer = writer.option("txnAppId", application).option("txnVersion", version)
+        self._save(writer, table)
+
+    def _save(self, writer: DataFrameWriter, table: str) -> None:
+        if self.catalog:
+            writer.saveAsTable(self.name(table))
+        else:
+            writer.save(f"{self.root}/tables/{table}")
+
+    def _compare(self, wanted: Table) -> None:
+        actual = {field.name: shape(field.dataType) for field in self.read(wanted.name).schema.fields}
+        expected = {field.name: shape(field.dataType) for field in schema(self.spark, wanted.name).fields}
+        if actual != expected:
+            different = sorted(set(actual.items()) ^ set(expected.items()))
+            raise TableError(f"table {self.name(wanted.name)} has other columns than expected: {different[:4]}")
+
+
+def schema(spark: SparkSession, table: str) -> StructType:  # noqa: ARG001 - parsing DDL needs a session to exist
+    """The schema of a table."""
+
+    return cast(StructType, StructType.fromDDL(TABLES[table].columns))
+
+
+def shape(data_type: DataType) -> str:
+    """A type without nullability and comments, which Delta does not keep for nested fields."""
+    return data_type.simpleString()
+
+
+def delete(path: str) -> None:
+    """Remove a folder on any file system, if it exists."""
+    import fsspec
+
+    files, name = fsspec.core.url_to_fs(path)
+    if files.exists(name):
+        files.rm(name, recursive=True)
+
+
+def listed(path: str) -> list[str]:
+    """The names in a folder on any file system; none if it does not exist."""
+    import fsspec
+
+    files, name = fsspec.core.url_to_fs(path)
+    return [entry.rstrip("/").rpartition("/")[2] for entry in files.ls(name, detail=False)] if files.exists(name) else []
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,0 +1,1 @@
+"""What a root holds, for people: status, measurements, contact sheet, report and review."""

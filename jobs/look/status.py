@@ -1,0 +1,92 @@
+"""What each stage has done and what waits for it: ``dualset status``."""
+
+from typing import NamedTuple
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.chain import CHAIN
+from jobs.engine.stream import StageError
+from jobs.engine.tables import Store
+
+
+class StageStatus(NamedTuple):
+    """A stage's line. ``waiting``: records that are ok in the source and have no row in the target table yet."""
+
+    stage: str
+    table: str
+    rows: int = 0
+    ok: int = 0
+    not_ok: int = 0
+    waiting: int = 0
+    wall_seconds: float = 0.0
+    batches: int = 0
+
+
+def current_runs(store: Store) -> DataFrame:
+    """The rows of ``runs`` of each stage's current generation; ``--fresh`` leaves those of dropped generations."""
+    runs = store.read("runs")
+    newest = runs.groupBy("stage").agg(F.max_by("generation", "started_at").alias("generation"))
+    return runs.join(F.broadcast(newest), on=["stage", "generation"], how="left_semi")
+
+
+def require_tables(store: Store) -> None:
+    """Check that the chain has run to its end over this root.
+
+    Raises:
+        StageError: a stage's table does not exist yet.
+    """
+    missing = [stage.target for stage in CHAIN if not store.exists(stage.target)]
+    if missing:
+        raise StageError(f"{store.root} has no {', '.join(missing)} yet: dualset run --root {store.root}")
+
+
+def stage_status(store: Store) -> list[StageStatus]:
+    """The status of each stage, in the order of the chain."""
+    spent = _spent(store) if store.exists("runs") else {}
+    statuses = []
+    for stage in CHAIN:
+        if not store.exists(stage.source):
+            statuses.append(StageStatus(stage.name, stage.target))
+            continue
+        ready = store.read(stage.source).where(F.col("status") == "ok").select("record_id").distinct()
+        if not store.exists(stage.target):
+            statuses.append(StageStatus(stage.name, stage.target, waiting=ready.count()))
+            continue
+        target = store.read(stage.target)
+        row = target.agg(F.count("*").alias("rows"), F.count_if(F.col("status") == "ok").alias("ok")).first()
+        waiting = ready.join(target.select("record_id").distinct(), on="record_id", how="left_anti").count()
+        assert row is not None, "an aggregate without groups has one row"
+        rows, ok = row["rows"], row["ok"]
+        statuses.append(StageStatus(stage.name, stage.target, rows, ok, rows - ok, waiting, *spent.get(stage.name, (0.0, 0))))
+    return statuses
+
+
+class StandIn(NamedTuple):
+    """Captions or dual texts that rules made, as the answer of the configured language model could not be used."""
+
+    stage: str  # the one that ``dualset run --fresh`` makes anew
+    what: str  # captions or texts
+    reason: str  # such as model_error
+    rows: int
+
+
+def stand_ins(store: Store) -> list[StandIn]:
+    """How many captions the rules read, and how many texts they wrote, in place of a language model, by reason."""
+    counts = []
+    for stage, table, column, field in (
+        ("extract", "components", "captions", "extractor"),
+        ("rewrite", "dual_texts", "texts", "rewriter"),
+    ):
+        if store.exists(table):
+            made_by = store.read(table).select(F.explode(column).alias("row")).select(F.col(f"row.{field}").alias("maker"))
+            reason = F.regexp_extract("maker", r"^rules \((.+)\)$", 1)
+            groups = made_by.groupBy(reason.alias("reason")).count().where("reason <> ''").orderBy("reason").collect()
+            counts += [StandIn(stage, column, group["reason"], group["count"]) for group in groups]
+    return counts
+
+
+def _spent(store: Store) -> dict[str, tuple[float, int]]:
+    """Wall seconds and micro-batches of each stage's current generation."""
+    sums = current_runs(store).groupBy("stage").agg(F.round(F.sum("wall_seconds"), 1).alias("s"), F.count("*").alias("n"))
+    return {row["stage"]: (row["s"], row["n"]) for row in sums.collect()}

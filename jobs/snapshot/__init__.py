@@ -1,0 +1,1 @@
+"""The contract of a training snapshot: what publish writes and training reads."""

@@ -1,0 +1,77 @@
+"""`dualset check` over whole roots, and over roots that were damaged in one way each."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import cli
+from jobs.chain import run_chain
+from jobs.engine.stream import Run
+from jobs.engine.tables import delete
+from jobs.look.check import check
+from jobs.publish import publish
+from tests.support import roots
+from tests.support.roots import Picture, Source
+
+PETS = Picture("pets.png", ["A dog and a cat."], (("dog", (8, 10, 28, 40)), ("cat", (60, 20, 84, 50))), shade=1)
+BAD = Picture("bad.png", ["A cat."], data=b"no image")
+
+
+@pytest.fixture(scope="module")
+def whole(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root after the whole chain, with a snapshot, and a record that waits."""
+    folder = tmp_path_factory.mktemp("whole")
+    run, source = roots.open_root(spark, folder / "root", "publish.shards=1"), Source(folder / "source")
+    roots.take(run, source.write(PETS, BAD))
+    run_chain(run)
+    publish(run.store, run.settings)
+    roots.take(run, source.write(Picture("late.png", ["A dog."], (("dog", (8, 10, 28, 40)),), shade=2)))
+    return folder / "root"
+
+
+def keep_only(run: Run, table: str, rule: str) -> None:
+    """Write a table anew with some of its rows; its checkpoint stays."""
+    rows = run.store.read(table).where(rule).localCheckpoint()
+    run.store.drop(table)
+    run.store.create(table)
+    run.store.append(rows, table)
+
+
+def test_a_whole_root_keeps_every_promise(spark: SparkSession, whole: Path) -> None:
+    findings = list(check(roots.open_root(spark, whole)))
+    assert [finding for finding in findings if finding.breach] == []
+    found = {finding.promise: finding.found for finding in findings}
+    assert found["records -> images: no row is lost"] == "1 rows wait for dualset run"
+    assert found["dual_images: 2^n images a family"] == "1 families"
+    assert any(name.startswith("snapshot ") for name in found)
+
+
+def test_every_damage_is_found_and_named(
+    spark: SparkSession, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row twice, a lost row, half a lattice, half a checkpoint, a snapshot without a file; with the command that mends it."""
+    shutil.copytree(whole, tmp_path / "root")
+    run = roots.open_root(spark, tmp_path / "root")
+    run.store.append(run.store.read("rechecks").where("subset = 3"), "rechecks")
+    keep_only(run, "components", "false")
+    keep_only(run, "dual_images", "subset < 3")
+    delete(f"{run.store.checkpoint('plan')}/stream")
+    next(Path(run.store.root).glob("snapshots/*/data/**/*.parquet")).unlink()
+
+    with pytest.raises(SystemExit) as end:
+        cli.main(["check", "--root", run.store.root, "--profile", "annotations", "--json"])
+    assert end.value.code == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    broken = {line["promise"].partition(" ")[0]: line for line in lines if line["breach"]}
+    for promise, breach, stage in (
+        ("rechecks:", "1 rows too many, such as record_id", "recheck"),
+        ("images", "1 records were read and have no row", "extract"),
+        ("dual_images:", "has 3 of 4", "inpaint"),
+        ("plan:", "is not whole", "plan"),
+        ("snapshot", "no bytes instead of", ""),
+    ):
+        assert breach in broken[promise]["breach"]
+        assert broken[promise]["mend"].endswith(f"--fresh {stage}") or not stage

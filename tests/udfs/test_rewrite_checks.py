@@ -1,0 +1,88 @@
+"""What a rewritten caption must not do, one failing and one passing text a check."""
+
+import pytest
+
+from udfs.rewrite.checks import check, masks
+
+ORIGINAL = "A man in a red shirt and two dogs are sitting on a couch."
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "empty"),
+        (" . ", "empty"),
+        (ORIGINAL, "repeat"),
+        ("A man and two dogs are sitting on a couch.", "names_removed"),
+        ("A couch.", "lost_kept"),
+        ("Two dogs and a cat on a couch.", "names_new"),
+        ("Two dogs are lying on a couch.", "new_word"),
+        ("Two dogs on a couch by the road.", "new_word"),
+        ("Two dogs in a red shirt are sitting on a couch.", "leftover_attachment"),
+        ("Two dogs without others on a couch.", "forbidden_word"),
+        ("And two dogs are sitting on a couch.", "bad_list"),
+        ("Two dogs and and a couch.", "bad_list"),
+        ("Two dogs are sitting on a couch with.", "bad_list"),
+        ("Two dogs are sitting on an couch.", "bad_article"),
+        ("Two dogs is sitting on a couch.", "bad_agreement"),
+        ("Two dogs are sitting on a couch " + "and sitting there " * 5, "too_long"),
+    ],
+)
+def test_each_fault_has_its_code(text, code):
+    assert code in check(ORIGINAL, text, removed=["person"], kept=["dog", "couch"])
+
+
+@pytest.mark.parametrize(
+    "text", ["Two dogs are sitting on a couch.", "Two dogs on a couch.", "A couch with two dogs", "Two dogs sit on a couch"]
+)
+def test_a_right_text_passes(text):
+    assert check(ORIGINAL, text, removed=["person"], kept=["dog", "couch"]) == []
+
+
+def test_a_fault_of_the_original_is_no_fault_of_the_text():
+    assert check("a man and an bus", "an bus", removed=["person"], kept=["bus"]) == []
+
+
+def test_a_clothing_word_of_something_else_may_stay():
+    assert check("A man with a dog in a hat", "A dog in a hat", removed=["person"], kept=["dog"]) == []
+
+
+def test_masks_tell_sure_from_perhaps():
+    labels = ["dog", "cat", "bus"]
+    assert masks("A dog near a bus.", labels) == (0b101, 0)
+    sure, perhaps = masks("Two animals on a couch.", labels)
+    assert sure == 0 and perhaps == 0b011
+    assert masks("", labels) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("original", "text", "removed", "kept", "code"),
+    [
+        ("A man in the woods holding frisbees.", "The woods holding frisbees.", "person", "frisbee", "lost_doer"),
+        ("A cook near an oven is cooking with pans.", "Cooking with pans near an oven.", "person", "oven", "lost_doer"),
+        ("The two boys sit on a bench together.", "A bench together.", "person", "bench", "lost_verb"),
+        ("Two cows with a boy on their backs.", "A boy on their backs.", "cow", "person", "dangling_pronoun"),
+        ("A truck with its lights on and a dog.", "Its lights on and a dog.", "truck", "dog", "dangling_pronoun"),
+        ("A boy riding a skateboard on the side of a ramp.", "A boy of a ramp.", "skateboard", "person", "wrong_of"),
+        ("This is a bus.", "This.", "bus", "", "bare_pronoun"),
+        ("On a mat are a cat and two dogs.", "On a mat are a cat.", "dog", "cat", "bad_agreement"),
+        ("By a barn stands a man with a bat.", "By a barn stands a bat.", "person", "baseball bat", "lost_doer"),
+        ("A boy is waiting with skis.", "A boy is waiting is waiting.", "skis", "person", "bad_list"),
+    ],
+)
+def test_faults_of_meaning_have_codes(original, text, removed, kept, code):
+    assert code in check(original, text, [removed], [kept] if kept else [])
+
+
+@pytest.mark.parametrize(
+    ("original", "text", "removed", "kept"),
+    [
+        ("A man in the woods holding frisbees.", "The woods with frisbees.", "person", "frisbee"),
+        ("A road leading to a barn with a dog.", "A road leading to a barn.", "dog", ""),
+        ("A cow with its calf near a truck.", "A cow with its calf.", "truck", "cow"),
+        ("A photo of a man riding a horse.", "A photo of a horse.", "person", "horse"),
+        ("A bowl of apples and bananas.", "A bowl of bananas.", "apple", "banana"),
+    ],
+)
+def test_texts_that_say_what_the_original_said_pass(original, text, removed, kept):
+    assert check(original, text, [removed], [kept] if kept else []) == []

@@ -1,0 +1,1 @@
+"""Scores of every stage against the known truth of scenes."""

@@ -1,0 +1,1 @@
+"""Reading snapshots: families, samples, batches."""

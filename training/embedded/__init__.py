@@ -1,0 +1,1 @@
+"""Training of the embedded models, which come with the project."""

@@ -1,0 +1,1 @@
+"""Reading captions: lexicon, tokens, part-of-speech tags, chunks, dependency trees and the components that they mention."""

@@ -1,0 +1,1 @@
+"""Extraction of the components that captions name: by rules, or by a language model that the rules check."""

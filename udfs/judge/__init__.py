@@ -1,0 +1,1 @@
+"""Judges: independent second opinions on texts and on image-text pairs."""

@@ -1,0 +1,1 @@
+"""Decides which components make a family."""

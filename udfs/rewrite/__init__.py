@@ -1,0 +1,1 @@
+"""Rewriting captions so that they no longer name some of their components."""

@@ -1,0 +1,228 @@
+"""Checks that every rewritten caption must pass, whichever model wrote it, and the masks of the labels that it names."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from udfs.captions import word_lists
+from udfs.captions.chunks import chunk
+from udfs.captions.dictionary import parts_of_speech
+from udfs.captions.lexicon import attached_words, find_mentions, normalise
+from udfs.captions.tokens import tokenise
+from udfs.captions.tree import ANIMATE, Node, ParseError, build_tree
+from udfs.rewrite import sense
+from udfs.rewrite.realise import article
+
+# In the order of ``check``'s result.
+CODES = (
+    "empty",
+    "repeat",
+    "too_long",
+    "names_removed",
+    "lost_kept",
+    "names_new",
+    "new_word",
+    "leftover_attachment",
+    "forbidden_word",
+    "bad_list",
+    "bad_article",
+    "bad_agreement",
+    "lost_doer",
+    "lost_verb",
+    "dangling_pronoun",
+    "wrong_of",
+    "bare_pronoun",
+)
+_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+_REPEATED = re.compile(r"\b([^\W\d_]+(?: [^\W\d_]+)?) \1\b")
+_ARTICLES = ("a", "an", "the")
+# Words that any text may add: articles, "one", "to be", connectors, and what the rules put for other words ("surfer").
+_FREE = frozenset(_ARTICLES) | {"one", "is", "are", "there", "and", "with", "person", "people", "down"}
+_DANGLING = (
+    word_lists.PREPOSITIONS
+    - word_lists.PARTICLES
+    - {"inside", "outside", "behind", "above", "below", "underneath", "near", "beneath"}
+)
+
+
+def masks(text: str, labels: Sequence[str]) -> tuple[int, int]:
+    """Which of ``labels`` (bit i is labels[i]) a text names: two bit masks, (certain, possible).
+
+    A word that may name anything sets every bit of the second mask.
+    """
+    bits = {label: 1 << i for i, label in enumerate(labels)}
+    sure = perhaps = 0
+    for mention in find_mentions(text):
+        if mention["certain"]:
+            sure |= bits.get(mention["label"], 0)
+        elif mention["label"] == "*":
+            perhaps |= (1 << len(labels)) - 1
+        else:
+            perhaps |= bits.get(mention["label"], 0)
+    return sure, perhaps
+
+
+def check(original: str, text: str, removed: Collection[str], kept: Collection[str]) -> list[str]:
+    """Return the codes of the checks that ``text`` fails as ``original`` without ``removed``; empty when it passes all.
+
+    ``removed`` and ``kept`` split the family's labels that the original certainly names.
+    """
+    if not _WORD.search(text):
+        return ["empty"]
+    failed = set()
+    before, after = _WORD.findall(original.lower()), _WORD.findall(text.lower())
+    if normalise(text) == normalise(original):
+        failed.add("repeat")
+    elif (growth := len(after) - len(before)) >= 0:
+        # Articles do not count: "a man, dog and cat" is not longer than "a dog and a cat".
+        growth += sum(word in _ARTICLES for word in before) - sum(word in _ARTICLES for word in after)
+        failed |= {"too_long"} if growth > 0 else {"repeat"} if growth == 0 else set()
+    known_forms = {form for word in before for form in _forms(word)}
+    if any(_forms(word).isdisjoint(known_forms) for word in after if word not in _FREE):
+        failed.add("new_word")
+    trees = _tree(original), _tree(text)
+    failed |= _mention_faults(original, text, set(removed), set(kept), trees[0])
+    failed |= _grammar_faults(original, text, trees)
+    failed |= _meaning_faults(trees, after, removed)
+    if word_lists.FORBIDDEN & set(after):
+        failed.add("forbidden_word")
+    return [code for code in CODES if code in failed]
+
+
+def _forms(word: str) -> set[str]:
+    """A word and its lemmas: "sits" and "sitting" share "sit"."""
+    return {word, *(lemma.lower() for lemmas in parts_of_speech(word).values() for lemma in lemmas)}
+
+
+def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], removed: Collection[str]) -> set[str]:
+    before, after = trees
+    faults = {
+        "lost_doer": sense.lost_doer(before, after),
+        "lost_verb": sense.lost_verb(after),
+        "dangling_pronoun": sense.dangling_pronoun(before, after, text, removed),
+        "wrong_of": sense.wrong_of(before, after),
+        "bare_pronoun": sense.bare_pronoun(after),
+    }
+    return {code for code, failed in faults.items() if failed}
+
+
+def _mention_faults(original: str, text: str, removed: set[str], kept: set[str], tree: list[Node]) -> set[str]:
+    failed = set()
+    mentions = find_mentions(text)
+    sure = {m["label"] for m in mentions if m["certain"] and m["label"] not in ("", "*")}
+    known = {m["label"] for m in find_mentions(original)}
+    if sure & removed:
+        failed.add("names_removed")
+    if kept - sure:
+        failed.add("lost_kept")
+    if sure - known - removed:
+        failed.add("names_new")
+    if _leftovers(original, text, removed, tree) or _ownerless(text, removed, sure):
+        failed.add("leftover_attachment")
+    return failed
+
+
+def _tree(text: str) -> list[Node]:
+    mentions = find_mentions(text)
+    try:
+        pieces = chunk(tokenise(text, [(m["start"], m["end"]) for m in mentions if m["certain"]]), mentions)
+        return build_tree([piece for piece in pieces if piece.kind != "."])
+    except ParseError:
+        return []
+
+
+def _leftovers(original: str, text: str, removed: set[str], tree: list[Node]) -> set[str]:
+    """Clothes, parts and contents of removed components that the text still names."""
+    tied: Counter[str] = Counter()
+    for node in tree:
+        owner = node.parent
+        if owner is None:
+            continue
+        # "a man in a hat"
+        worn = node.role != "conj" and node.prep in ("in", "with", "of", "on", "") and not node.labels
+        if worn and any(node.head in attached_words(label) for label in owner.labels & removed):
+            tied[node.head] += 1
+        # "the nose of a plane"
+        whole = node.labels & removed if node.prep == "of" and not owner.labels else set()
+        if any(owner.head in attached_words(label) for label in whole):
+            tied[owner.head] += 1
+    before = Counter(_WORD.findall(original.lower()))
+    after = Counter(_WORD.findall(text.lower()))
+    return {word for word, count in tied.items() if after[word] > before[word] - count}
+
+
+def _ownerless(text: str, removed: set[str], sure: set[str]) -> bool:
+    """Whether a personal pronoun is left although persons were removed and no other antecedent is possible."""
+    if "person" not in removed or sure & (ANIMATE | {"teddy bear"}):
+        return False
+    return bool({"his", "her", "he", "she", "hers", "him", "himself", "herself"} & set(_WORD.findall(text.lower())))
+
+
+def _grammar_faults(original: str, text: str, trees: tuple[list[Node], list[Node]]) -> set[str]:
+    failed = set()
+    low, source = text.lower().strip(), " ".join(original.lower().split())
+    repeated = {match.group() for match in _REPEATED.finditer(low)}
+    if (_bad_list(low) and not _bad_list(source)) or any(repeat not in source for repeat in repeated):
+        failed.add("bad_list")
+    for match in re.finditer(r"\b(an?)\s+([^\W_]+)", low):
+        wrong = match.group(1) != article(match.group(2)) or match.group(2) in (
+            "a",
+            "an",
+            "the",
+            "his",
+            "her",
+            "its",
+            "their",
+        )
+        if wrong and " ".join(match.group().split()) not in source:
+            failed.add("bad_article")
+    if re.search(r"\b(?:an?|the)[\s.,]*$", low):
+        failed.add("bad_article")
+    if _disagreements(trees[1]) - _disagreements(trees[0]):
+        failed.add("bad_agreement")
+    return failed
+
+
+def _bad_list(low: str) -> bool:
+    """Whether a comma, conjunction or connector is dangling or doubled."""
+    plain = low.rstrip(" .!?,;:") if not re.search(r"[,;:]\s*[.!?]*$", low) else low
+    last = plain.rsplit(" ", 1)[-1] if plain else ""
+    return bool(
+        re.match(r"(?:and|or|but|,|;|while|of|to)\b|^[,;]", low)
+        or re.search(
+            r",\s*,|\b(?:and|or)\s*,|\b(and|or|with|of|the|in|on|at|is|are|by)\s+\1\b|\b(?:and|or)\s+(?:or|of|,)|[,;:]\s*[.!?]*$",
+            low,
+        )
+        or last in word_lists.CONJUNCTIONS | word_lists.SUBORDINATORS | word_lists.RELATIVES | _DANGLING | word_lists.POSSESSIVES
+    )
+
+
+def _disagreements(nodes: list[Node]) -> set[tuple[str, str]]:
+    """(subject's head, verb) pairs that do not agree in number."""
+    pairs = set()
+    for node in nodes:
+        for piece in node.lead:
+            first = piece.tokens[0].low
+            subject = node if piece.kind == "L" or node.inverted else node.parent
+            if piece.kind not in ("V", "L") or subject is None or subject.phrase is None:
+                continue
+            if piece.kind == "L":
+                first = next((t.low for t in piece.tokens[1:] if t.tag == "X"), "")
+            plural = _plural(subject)
+            if first in ("are", "were", "have") and plural is False and piece.kind == "V":
+                pairs.add((subject.head, first))
+            if first in ("is", "was", "has") and plural is True and piece.kind == "V":
+                pairs.add((subject.head, first))
+    return pairs
+
+
+def _plural(subject: Node) -> bool | None:
+    """Whether a subject is plural; None if its tokens leave it open."""
+    phrase = subject.phrase
+    assert phrase is not None, "a subject has a phrase"
+    lows = [token.low for token in phrase.tokens]
+    if subject.members or subject.head_of_list or "of" in lows:
+        return None
+    if lows[0] in ("a", "an", "this", "each", "every", "one"):
+        return None if subject.head in word_lists.MEASURES or phrase.plural else False
+    return True if phrase.plural and lows[0] in word_lists.PLURAL_QUANTIFIERS else None

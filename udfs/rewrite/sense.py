@@ -1,0 +1,111 @@
+"""Semantic checks of a rewritten caption: agents, pronouns and "of" phrases in its tree against the original's.
+
+They find errors of meaning in grammatical text, such as "a pier watching ducks" after the boy on the pier was removed.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from udfs.captions import word_lists
+from udfs.captions.tree import Node
+from udfs.rewrite.delete import antecedent, is_manner
+
+_PRONOUNS = word_lists.word_set("his her hers their its it's he she him they them it himself herself itself themselves")
+_LIGHT_VERBS = word_lists.word_set("be have do")
+
+
+def agents(nodes: Sequence[Node]) -> dict[str, list[Node]]:
+    """The subjects of each verb, by the verb's lemma."""
+    subjects: dict[str, list[Node]] = {}
+    for node in nodes:
+        for piece in node.lead:
+            if piece.kind == "V" and node.parent is not None:
+                subjects.setdefault(piece.lemma, []).append(node if node.inverted else node.parent)
+    return subjects
+
+
+def _verbs(nodes: Sequence[Node]) -> set[str]:
+    return {piece.head for node in nodes for piece in node.lead if piece.kind == "V"}
+
+
+def lost_doer(before: Sequence[Node], after: Sequence[Node]) -> bool:
+    """Whether a verb moved between an animate and an inanimate subject, or now opens the text and did not before."""
+    if not before or not after:
+        return False
+    opens, opened = (any(c.kind == "V" for c in nodes[0].lead) for nodes in (after, before))
+    old = agents(before)
+    first = after[0].phrase.tokens[0].low if after[0].phrase else ""
+    # "Cooking with pans", whose first word looks like a noun once nobody cooks.
+    if (opens and not opened) or (first.endswith("ing") and first in _verbs(before)):
+        return True
+    for lemma, subjects in agents(after).items():
+        known = old.get(lemma, [])
+        if lemma in _LIGHT_VERBS or not known:
+            continue
+        heads, kinds = {n.head for n in known}, {_is_animate(n) for n in known}
+        if any(n.head not in heads and _is_animate(n) not in kinds for n in subjects):
+            return True
+    return False
+
+
+def _is_animate(node: Node) -> bool:
+    """Whether a phrase, a member of its list or a companion can be an agent."""
+    first = node.head_of_list or node
+    return any(n.animate for n in (node, first, *first.members, *first.partners))
+
+
+def lost_verb(after: Sequence[Node]) -> bool:
+    """Whether a text without a verb still has an adverb of manner: "a bench together"."""
+    leads = [piece for node in after for piece in node.lead]
+    if any(piece.kind in "VL" for piece in leads):
+        return False
+    return any(is_manner(t.low) for piece in leads if piece.kind == "R" for t in piece.tokens)
+
+
+def dangling_pronoun(before: Sequence[Node], after: Sequence[Node], text: Collection[str], removed: Collection[str]) -> bool:
+    """Whether a pronoun with a removed antecedent is left. ``text``: the words in lower case."""
+    tied = Counter(
+        low for low, noun_phrase in _referents(before) if noun_phrase is not None and noun_phrase.labels & set(removed)
+    )
+    count_before = Counter(low for low, _ in _referents(before))
+    count_after = Counter(word for word in text if word in _PRONOUNS)
+    if any(count_after[low] > count_before[low] - number for low, number in tied.items()):
+        return True
+    # A pronoun without a noun before it has no antecedent.
+    first = after[0].phrase if after else None
+    opening = first.tokens[0].low if first and first.tokens else ""
+    opening_before = before[0].phrase.tokens[0].low if before and before[0].phrase else ""
+    return opening in _PRONOUNS and opening != opening_before
+
+
+def _referents(nodes: Sequence[Node]) -> list[tuple[str, Node | None]]:
+    referents = []
+    for node in nodes:
+        if node.phrase is None:
+            continue
+        referents += [(token.low, _antecedent(nodes, node, token.low)) for token in node.phrase.tokens if token.low in _PRONOUNS]
+    return referents
+
+
+def _antecedent(nodes: Sequence[Node], node: Node, low: str) -> Node | None:
+    """The antecedent of a pronoun; "their" prefers a plural phrase to the nearest one."""
+    likely = antecedent(nodes, node, low)
+    if low not in ("their", "theirs", "they", "them") or likely is None or likely.phrase is None or likely.phrase.plural:
+        return likely
+    listed = (likely.head_of_list or likely).members
+    many = [n for n in nodes[: node.index] if n.animate and n.phrase is not None and n.phrase.plural]
+    return many[-1] if many and not listed else likely
+
+
+def wrong_of(before: Sequence[Node], after: Sequence[Node]) -> bool:
+    """Whether "of" has a complement that it did not have: "a boy of a ramp". A picture may be of whatever is left."""
+    old = {node.head for node in before if (node.head_of_list or node).prep == "of"}
+    # "on the side of a ramp" may become "the side of a ramp".
+    regions = {(word, node.head) for node in before if node.prep.endswith(" of") for word in node.prep.split()}
+    pairs = [(n.parent.head, n.head) for n in after if n.prep == "of" and n.parent is not None]
+    return any(what not in old and whole not in word_lists.VIEWS and (whole, what) not in regions for whole, what in pairs)
+
+
+def bare_pronoun(after: Sequence[Node]) -> bool:
+    """Whether a text names nothing: "this"."""
+    return bool(after) and all(n.phrase is None or n.phrase.tokens[-1].tag in ("P", "D") for n in after)

@@ -1,0 +1,19 @@
+"""Settings of the segmenter."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from udfs.sections import NO_ROWS, Section
+
+
+class SegmenterSettings(Section):
+    """The model that finds and outlines objects; ``recheck`` looks at the dual images with it too."""
+
+    kind: Literal["yolo", "maskrcnn", "sam", "open_vocabulary", "annotations"] = Field("yolo", description="model family")
+    weights: str = Field("", description="file or hub name; maskrcnn: a state dict; sam and open_vocabulary: a folder")
+    box_weights: str = Field("", description="sam: the box detector's weights (yolo); open_vocabulary: the SAM folder for masks")
+    confidence: float = Field(0.15, gt=0, lt=1, description="detections below this score are dropped")
+    image_size: int = Field(640, ge=32, description="longer side that the model gets images in, in pixels")
+    batch_size: int = Field(8, ge=1, description="images in one forward pass", **NO_ROWS)
+    max_instances: int = Field(100, ge=1, description="most detections kept for an image, best first")

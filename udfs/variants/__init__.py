@@ -1,0 +1,1 @@
+"""Text variants: hard negatives, paraphrases and rewrites."""
