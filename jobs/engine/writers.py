@@ -154,7 +154,7 @@ def _term(root: str, name: str, say: Say) -> Iterator[Callable[[], None]]:
             if _create(files, mine, me):
                 break
             continue  # another writer was faster
-        if holder["place"] != me["place"]:
+        if holder.get("place") != me["place"]:
             raise WriterError(
                 f"{name} is being written by {_who(holder)}; try again later,"
                 f" or if you know that it is dead: dualset unlock {name} --root {root}"
@@ -181,12 +181,25 @@ def _term(root: str, name: str, say: Say) -> Iterator[Callable[[], None]]:
 
 def _last(files: Any, path: str) -> tuple[int, dict[str, Any] | None]:
     """The last term, 0 if there is none, and its holder, None if it was released."""
-    names = _terms(files, path)
-    term = max((_number(name) for name in names if name.endswith(".json")), default=0)
-    if not term or f"{term:08d}.released" in {name.rpartition("/")[2] for name in names}:
-        return term, None
-    holder = json.loads(files.cat_file(f"{path}/{term:08d}.json"))
-    return term, None if holder.get("released") else holder
+    while True:
+        names = _terms(files, path)
+        term = max((_number(name) for name in names if name.endswith(".json")), default=0)
+        if not term or f"{term:08d}.released" in {name.rpartition("/")[2] for name in names}:
+            return term, None
+        try:
+            holder = _holder(files, f"{path}/{term:08d}.json")
+        except FileNotFoundError:
+            continue  # two later writers have come and gone since the names were read
+        return term, None if holder.get("released") else holder
+
+
+def _holder(files: Any, name: str) -> dict[str, Any]:
+    """What a term's file says. Where it cannot be made with its content at once, it may be empty for a moment."""
+    for _ in range(20):
+        if content := files.cat_file(name):
+            return json.loads(content)
+        time.sleep(PAUSE_S / 5)
+    return {}  # its maker was killed before it had written a word: a person must say so
 
 
 def _terms(files: Any, path: str) -> list[str]:
@@ -207,13 +220,26 @@ def _create(files: Any, name: str, content: dict[str, Any]) -> bool:
     data = json.dumps(content).encode()
     try:
         if isinstance(files, LocalFileSystem):  # its pipe_file looks first, and then writes
-            with open(name, "xb") as stream:
-                stream.write(data)
+            _create_local(Path(name), data)
         else:
             files.pipe_file(name, data, mode="create")
     except FileExistsError:
         return False
     return True
+
+
+def _create_local(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    partial.write_bytes(data)
+    try:
+        path.hardlink_to(partial)  # exclusive, and with the content at once
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        with path.open("xb") as stream:
+            stream.write(data)
+    finally:
+        partial.unlink()
 
 
 def _myself() -> dict[str, Any]:
@@ -245,7 +271,7 @@ def _place() -> str:
 
 def _is_dead(holder: dict[str, Any]) -> bool:
     """Whether the holder ran here and is gone. Its id may be another process's by now: then nobody knows."""
-    if holder["place"] != _place():
+    if holder.get("place") != _place():
         return False
     try:
         os.kill(holder["pid"], 0)  # no signal is sent

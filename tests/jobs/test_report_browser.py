@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from jobs.look.report.page import render
 from jobs.look.report.plots import draw_plots
-from tests.support.browser import Visit, new_visit, open_file
+from tests.support.browser import Visit, new_visit, open_file, wait_until
 from tests.support.report_example import MARKUP, example_report
 
 
@@ -80,6 +80,6 @@ def test_colours_follow_the_readers_scheme(page: Page) -> None:
         page.emulate_media(color_scheme=scheme)
         ink = page.evaluate("getComputedStyle(document.body).color")
         # A plot is drawn again by the page's own listener.
-        page.wait_for_function(f"getComputedStyle(document.querySelector('[data-plot=stages] .xtitle')).fill === '{ink}'")
+        wait_until(page, f"getComputedStyle(document.querySelector('[data-plot=stages] .xtitle')).fill === '{ink}'")
         inks.add(ink)
     assert len(inks) == 2

@@ -13,7 +13,7 @@ from jobs.look.review import export_page
 from jobs.look.review.page import render
 from jobs.look.review.summary import summarise
 from jobs.look.review.verdicts import import_verdicts, read_verdicts
-from tests.support.browser import READY, Visit, new_visit, open_file
+from tests.support.browser import READY, Visit, new_visit, open_file, wait_until
 from tests.support.report_example import MARKUP
 from tests.support.review_example import example_page
 from tests.support.roots import Picture, Source, open_root, rows, run_stages, take
@@ -45,7 +45,7 @@ def open_page(page: Page, path: Path, name: str = "anna") -> None:
     open_file(page, path)
     page.keyboard.insert_text(name)
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('dialog[open]') === null && document.activeElement.id === 'stage'")
+    wait_until(page, "document.querySelector('dialog[open]') === null && document.activeElement.id === 'stage'")
 
 
 def press(page: Page, *keys: str) -> None:
@@ -62,7 +62,7 @@ def download(page: Page, folder: Path) -> Path:
     """Press save and return the file's path."""
     with page.expect_download() as saving:
         page.keyboard.press("s")
-    page.wait_for_function("document.getElementById('last').textContent.startsWith('Saved')")
+    wait_until(page, "document.getElementById('last').textContent.startsWith('Saved')")
     path = folder / saving.value.suggested_filename
     saving.value.save_as(path)
     return path
@@ -125,7 +125,7 @@ def test_work_survives_a_reload(page: Page, path: Path, *, blocked: bool) -> Non
     press(page, "a", "7", "s")  # saved, or the browser would ask before it leaves the page
     page.evaluate("document.documentElement.removeAttribute('data-ready')")
     page.reload()
-    page.wait_for_function(READY)
+    wait_until(page, READY)
     assert page.evaluate("document.querySelector('dialog[open]')") is None, "the name is known"
     assert counters(page) == ("2 / 3", "2 of 3 judged")
     assert page.evaluate("document.querySelector('[data-reason=untrue]').ariaPressed") == "true"

@@ -113,6 +113,32 @@ def test_of_another_machine_a_person_must_say_that_it_is_dead() -> None:
         pass
 
 
+def test_of_a_lock_without_a_word_a_person_must_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its maker was killed between creating the file and writing it, on a file system where that is two steps."""
+    monkeypatch.setattr(writers, "PAUSE_S", 0.001)
+    root = f"memory://{uuid4().hex}"
+    files, path = fsspec.core.url_to_fs(f"{root}/locks/a")
+    files.makedirs(path)
+    files.pipe_file(f"{path}/00000001.json", b"")
+    with pytest.raises(WriterError, match=r"by another process; .*dualset unlock a --root"), writing(root, ["a"]):
+        pass
+    assert unlock(root, "a") == "another process"
+    with writing(root, ["a"], pytest.fail):
+        pass
+
+
+def test_a_file_is_created_once_and_with_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    for name in ("linked", "written"):
+        assert writers._create(fsspec.filesystem("file"), str(tmp_path / name), {"a": 1})
+        assert not writers._create(fsspec.filesystem("file"), str(tmp_path / name), {"a": 2})
+        assert json.loads((tmp_path / name).read_text()) == {"a": 1}
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    assert {path.name for path in tmp_path.iterdir()} == {"linked", "written"}
+
+
 def test_a_writer_that_lost_its_lock_stops_before_its_next_write() -> None:
     root = f"memory://{uuid4().hex}"
     with writing(root, ["a"]) as check:

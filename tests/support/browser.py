@@ -54,4 +54,16 @@ def new_visit(browser: Browser) -> Iterator[Visit]:
 def open_file(page: Page, path: Path) -> None:
     """Open a file and wait until its script has run."""
     page.goto(path.as_uri())
-    page.wait_for_function(READY)
+    wait_until(page, READY)
+
+
+def wait_until(page: Page, expression: str) -> None:
+    """Wait until an expression is true in the page.
+
+    Playwright's ``wait_for_function`` calls ``eval`` in the page when the first look is too early, and the pages forbid that.
+    """
+    for _ in range(WAIT_MS // 20):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(f"not true within {WAIT_MS} ms: {expression}")
