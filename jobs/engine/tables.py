@@ -11,9 +11,10 @@ from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql.types import DataType, StructType
 
 from jobs.engine.schemas import TABLES, Table
-from jobs.engine.writers import writing
+from jobs.engine.writers import BRIEFLY_S, writing
 from jobs.settings import Settings
 from udfs.errors import DualsetError
+from udfs.files import file_system
 
 PROPERTIES = {
     # A row is never changed: a retry appends, and views take the last attempt.
@@ -97,7 +98,7 @@ class Store:
         """
         wanted = TABLES[table]
         if not self.exists(table):
-            with writing(self.root, ["tables"]):
+            with writing(self.root, ["tables"], patience_s=BRIEFLY_S):
                 self._create(wanted)
         self._compare(wanted)
 
@@ -162,19 +163,9 @@ def shape(data_type: DataType) -> str:
 
 def delete(path: str) -> None:
     """Remove a folder on any file system, if it exists."""
-    import fsspec
-
-    files, name = fsspec.core.url_to_fs(path)
+    files, name = file_system(path)
     if files.exists(name):
         files.rm(name, recursive=True)
-
-
-def listed(path: str) -> list[str]:
-    """The names in a folder on any file system; none if it does not exist."""
-    import fsspec
-
-    files, name = fsspec.core.url_to_fs(path)
-    return [entry.rstrip("/").rpartition("/")[2] for entry in files.ls(name, detail=False)] if files.exists(name) else []
 
 
 def _quoted(text: str) -> str:
