@@ -95,7 +95,7 @@ def reach(root: str) -> None:
     try:
         files, name = file_system(root)
         found = files.exists(name)
-    except (*file_errors(), ValueError, ImportError) as problem:  # the last two: fsspec does not know it, or lacks its driver
+    except file_errors(ValueError, ImportError) as problem:  # the last two: fsspec does not know it, or lacks its driver
         raise SettingsError(f"{root} cannot be reached: {problem}") from None
     # Without a look at the bucket, the first lock would create it.
     bucket = name.partition("/")[0]

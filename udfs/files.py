@@ -31,10 +31,10 @@ def file_system(url: str) -> tuple[Any, str]:
     return fsspec.core.url_to_fs(url, use_listings_cache=False)
 
 
-def file_errors() -> tuple[type[Exception], ...]:
-    """What reading and writing files raises: OSError, and those of S3's driver (no key, no route), which are none."""
+def file_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What reading and writing files raises, to be caught: OSError, those of S3's driver (no key, no route), and ``more``."""
     library = sys.modules.get("botocore.exceptions")  # loaded with the driver
-    return (OSError, library.BotoCoreError) if library else (OSError,)
+    return (OSError, *more, library.BotoCoreError) if library else (OSError, *more)
 
 
 def listed(folder: str) -> list[str]:

@@ -4,7 +4,7 @@ With a catalog configured, a table is ``catalog.schema.name``; otherwise it is a
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
@@ -164,8 +164,26 @@ def shape(data_type: DataType) -> str:
 def delete(path: str) -> None:
     """Remove a folder on any file system, if it exists."""
     files, name = file_system(path)
-    if files.exists(name):
+    if "s3" in files.protocol:
+        _delete_from_s3(files, name)
+    elif files.exists(name):
         files.rm(name, recursive=True)
+
+
+def _delete_from_s3(files: Any, name: str) -> None:
+    """Remove all objects below a folder, also those that s3fs cannot name: the empty ``folder/`` with which Hadoop marks one.
+
+    While one is there, Spark takes a dropped table for an existing one.
+
+    Raises:
+        TableError: an object may not be deleted.
+    """
+    bucket, key, _ = files.split_path(name)
+    while found := files.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key}/").get("Contents"):
+        objects = [{"Key": entry["Key"]} for entry in found]
+        left = files.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors")
+        if left:
+            raise TableError(f"{left[0]['Key']} cannot be deleted from {bucket}: {left[0]['Message']}")
 
 
 def _quoted(text: str) -> str:

@@ -172,7 +172,7 @@ def read_manifest(path: str) -> Manifest:
         text = files.cat_file(name)
     except FileNotFoundError:
         raise SnapshotError(f"{path} has no {MANIFEST}: no snapshot, or an unfinished one; publish again") from None
-    except (*file_errors(), ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
+    except file_errors(ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
         raise SnapshotError(f"{path} cannot be read: {problem}") from problem
     try:
         manifest = Manifest.model_validate_json(text)

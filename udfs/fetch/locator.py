@@ -71,7 +71,7 @@ def read_bytes(locator: Locator | None, max_bytes: int) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         hint = "; a \\ is part of a name here, and parts no folders" if "\\" in path else ""
         raise FetchError("missing_file", f"{path} does not exist{hint}") from None
-    except (*file_errors(), ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
+    except file_errors(ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
         raise FetchError("unreadable_file", f"{path}: {problem}") from None
     if not data:
         raise FetchError("empty_file", f"{path} has no bytes")

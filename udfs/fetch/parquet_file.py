@@ -68,7 +68,7 @@ def _footer(path: str) -> "FileMetaData":
         raise
     except FileNotFoundError:
         raise FetchError("missing_file", f"{path} does not exist") from None
-    except (*file_errors(), ValueError, pyarrow.ArrowException) as problem:
+    except file_errors(ValueError, pyarrow.ArrowException) as problem:
         raise FetchError("unreadable_file", f"{path} is damaged or cannot be read: {problem}") from None
 
 

@@ -132,7 +132,7 @@ def read_verdicts(path: str) -> Saved:
     try:
         with fsspec.open(path, "rb") as file:
             data = file.read(LARGEST + 1)
-    except (*file_errors(), ValueError, ImportError) as problem:  # a protocol that is unknown or not installed
+    except file_errors(ValueError, ImportError) as problem:  # a protocol that is unknown or not installed
         raise ReviewError(f"{path}: cannot be read: {problem}") from problem
     if len(data) > LARGEST:
         raise ReviewError(f"{path}: larger than {LARGEST >> 20} MB, which no page saves")
