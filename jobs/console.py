@@ -12,6 +12,7 @@ from rich.console import Console
 
 from jobs.settings import SettingsError, load_settings
 from udfs.errors import DualsetError
+from udfs.files import file_errors, file_system
 from udfs.redact import ADVICE, has_secret, without_secrets
 
 if TYPE_CHECKING:
@@ -77,8 +78,29 @@ def open_run(root: str, profile: str, overrides: list[str] | None) -> "Run":
         # A page of JSON before the one line in which a command says the same.
         PySparkLogger.getLogger(logger).setLevel(logging.CRITICAL + 1)
     settings = load_settings(profile, overrides or ())
+    root = absolute(root)
+    reach(root)
     spark = open_session(settings)
-    return Run(Store.of(spark, absolute(root), settings), settings, report=_print_batch, say=log)
+    return Run(Store.of(spark, root, settings), settings, report=_print_batch, say=log)
+
+
+def reach(root: str) -> None:
+    """Look at a root in an object store, so that a lack of driver, key, route or bucket is one line, and not a page of Spark's.
+
+    Raises:
+        SettingsError: it cannot be reached.
+    """
+    if "://" not in root:
+        return
+    try:
+        files, name = file_system(root)
+        found = files.exists(name)
+    except file_errors(ValueError, ImportError) as problem:  # the last two: fsspec does not know it, or lacks its driver
+        raise SettingsError(f"{root} cannot be reached: {problem}") from None
+    # Without a look at the bucket, the first lock would create it.
+    bucket = name.partition("/")[0]
+    if not found and "s3" in files.protocol and not files.exists(bucket):
+        raise SettingsError(f"{root} cannot be reached: there is no bucket {bucket}, or its list may not be read")
 
 
 def absolute(path: str) -> str:

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
-import fsspec
 import typer
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -31,7 +30,7 @@ from jobs.look.status import current_runs
 from jobs.settings import Settings, settings_hash
 from jobs.snapshot.manifest import JOINT, MANIFEST, SCHEMA_HASH, Manifest, SnapshotError, read_manifest
 from jobs.snapshot.rows import Pinned, current_version, numbered, pin, thinning, wave_rows
-from udfs.files import put_whole
+from udfs.files import file_system, put_whole
 
 # A sorted, streaming aggregation holds one family at a time; Spark's default holds the bytes of 128.
 STREAMING = {"spark.sql.execution.useObjectHashAggregateExec": "false"}
@@ -159,7 +158,7 @@ def waves(pinned: Pinned, settings: Settings) -> list[list[str]]:
 
 
 def _write(pinned: Pinned, settings: Settings, wave: Sequence[str], families: DataFrame, folder: str) -> None:
-    files, path = fsspec.core.url_to_fs(folder)
+    files, path = file_system(folder)
     if files.exists(f"{path}/_SUCCESS"):  # of an interrupted publish: the same rows, as the id covers what they are made from
         return
     groups = {"parquet.block.size": str(settings.publish.row_group_bytes), "parquet.page.size.row.check.min": "2"}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import Root, absolute, log
+from jobs.console import Root, absolute, log, reach
 from jobs.engine.writers import unlock
 
 
@@ -13,5 +13,7 @@ def unlock_command(
     root: Root,
 ) -> None:
     """Take the lock of a writer that you know to be dead. A writer that is alive after all stops before its next write."""
-    held = unlock(absolute(root).rstrip("/"), name)
+    root = absolute(root).rstrip("/")
+    reach(root)
+    held = unlock(root, name)
     log(f"{name} was held by {held}; it is free now" if held else f"{name} is not locked")

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ import yaml
 from jobs.console import err, log, parameter, run_command, with_parameters
 from jobs.snapshot.manifest import MANIFEST, SnapshotError, read_manifest
 from training.options import Options, OptionsError, make_options
+from udfs.files import listed
 
 Pairs = Annotated[list[str] | None, typer.Option(help="option of the method, as name=value; repeat for several")]
 SnapshotRoot = Annotated[str, typer.Option(help="pipeline root whose newest snapshot is used; instead of --snapshot")]
@@ -49,7 +49,8 @@ def newest_snapshot(root: str) -> str:
     Raises:
         SnapshotError: it has none.
     """
-    manifests = [read_manifest(str(file)) for file in Path(root, "snapshots").glob(f"*/{MANIFEST}")]
+    folders = [f"{root.rstrip('/')}/snapshots/{name}" for name in listed(f"{root.rstrip('/')}/snapshots")]
+    manifests = [read_manifest(folder) for folder in folders if MANIFEST in listed(folder)]
     if not manifests:
         raise SnapshotError(f"{root} has no snapshot: run dualset publish --root {root}, or give --snapshot")
     return max(manifests, key=lambda manifest: manifest.made_at).folder

@@ -1,7 +1,9 @@
-"""Files that are written whole or not at all: under a temporary name first, then renamed."""
+"""Files on a disk or in an object store: how to reach them, and writing them whole or not at all."""
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
@@ -15,10 +17,34 @@ def write_whole(path: Path, data: str | bytes) -> None:
     partial.replace(path)
 
 
-def put_whole(url: str, data: bytes) -> None:
-    """Write a file on any file system of fsspec, first as ``url`` plus ``.part``. Its folder must exist."""
+def file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a path or address, and the path in it.
+
+    It keeps no listings: Spark, or another machine, may have written into a folder since it was last looked at.
+
+    Raises:
+        ImportError: the driver of this kind of address is not installed.
+        ValueError: fsspec knows no such kind of address.
+    """
     import fsspec
 
-    files, name = fsspec.core.url_to_fs(url)
+    return fsspec.core.url_to_fs(url, use_listings_cache=False)
+
+
+def file_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What reading and writing files raises, to be caught: OSError, those of S3's driver (no key, no route), and ``more``."""
+    library = sys.modules.get("botocore.exceptions")  # loaded with the driver
+    return (OSError, *more, library.BotoCoreError) if library else (OSError, *more)
+
+
+def listed(folder: str) -> list[str]:
+    """The names in a folder on any file system; none if it does not exist."""
+    files, name = file_system(folder)
+    return [entry.rstrip("/").rpartition("/")[2] for entry in files.ls(name, detail=False)] if files.exists(name) else []
+
+
+def put_whole(url: str, data: bytes) -> None:
+    """Write a file on any file system of fsspec, first as ``url`` plus ``.part``. Its folder must exist."""
+    files, name = file_system(url)
     files.pipe_file(f"{name}.part", data)
     files.mv(f"{name}.part", name)

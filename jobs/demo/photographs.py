@@ -13,6 +13,7 @@ from typing import Any
 
 from jobs.chain import run_chain
 from jobs.engine.stream import Run
+from udfs.files import file_system
 
 FOLDER = Path(__file__).parent
 PROFILE = "annotations"
@@ -89,9 +90,7 @@ def installed(name: str) -> Path | None:
 
 
 def _write_once(path: str, data: bytes) -> None:
-    import fsspec
-
-    files, name = fsspec.core.url_to_fs(path)
+    files, name = file_system(path)
     if not files.exists(name):
         files.makedirs(name.rpartition("/")[0], exist_ok=True)
         files.pipe_file(name, data)

@@ -21,10 +21,11 @@ from pyspark.sql.streaming import StreamingQuery
 
 from jobs.engine.schemas import TABLES
 from jobs.engine.session import partitions
-from jobs.engine.tables import Store, delete, listed, schema
-from jobs.engine.writers import Say, writing
+from jobs.engine.tables import Store, delete, schema
+from jobs.engine.writers import BRIEFLY_S, Say, writing
 from jobs.settings import Settings, settings_hash
 from udfs.errors import DualsetError
+from udfs.files import listed
 
 Report = Callable[[str, dict[str, Any]], None]
 
@@ -234,7 +235,9 @@ def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str
     values = [tuple(row.get(name) for name in wanted.names)]
     record = run.store.spark.createDataFrame(values, wanted).coalesce(1)  # a single file, not a file for each core
     record = record.withColumn("started_at", F.timestamp_seconds(F.lit(facts["started_at"])))
-    run.store.append(record, "runs", f"runs-{stage.name}-{facts['generation']}", batch_id)
+    # All stages write to it. On S3 Delta itself does not keep the writers of two sessions apart.
+    with writing(run.store.root, ["runs"], patience_s=BRIEFLY_S):
+        run.store.append(record, "runs", f"runs-{stage.name}-{facts['generation']}", batch_id)
     run.report(stage.name, row)
 
 

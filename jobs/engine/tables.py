@@ -4,16 +4,17 @@ With a catalog configured, a table is ``catalog.schema.name``; otherwise it is a
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql.types import DataType, StructType
 
 from jobs.engine.schemas import TABLES, Table
-from jobs.engine.writers import writing
+from jobs.engine.writers import BRIEFLY_S, writing
 from jobs.settings import Settings
 from udfs.errors import DualsetError
+from udfs.files import file_system
 
 PROPERTIES = {
     # A row is never changed: a retry appends, and views take the last attempt.
@@ -97,7 +98,7 @@ class Store:
         """
         wanted = TABLES[table]
         if not self.exists(table):
-            with writing(self.root, ["tables"]):
+            with writing(self.root, ["tables"], patience_s=BRIEFLY_S):
                 self._create(wanted)
         self._compare(wanted)
 
@@ -162,19 +163,27 @@ def shape(data_type: DataType) -> str:
 
 def delete(path: str) -> None:
     """Remove a folder on any file system, if it exists."""
-    import fsspec
-
-    files, name = fsspec.core.url_to_fs(path)
-    if files.exists(name):
+    files, name = file_system(path)
+    if "s3" in files.protocol:
+        _delete_from_s3(files, name)
+    elif files.exists(name):
         files.rm(name, recursive=True)
 
 
-def listed(path: str) -> list[str]:
-    """The names in a folder on any file system; none if it does not exist."""
-    import fsspec
+def _delete_from_s3(files: Any, name: str) -> None:
+    """Remove all objects below a folder, also those that s3fs cannot name: the empty ``folder/`` with which Hadoop marks one.
 
-    files, name = fsspec.core.url_to_fs(path)
-    return [entry.rstrip("/").rpartition("/")[2] for entry in files.ls(name, detail=False)] if files.exists(name) else []
+    While one is there, Spark takes a dropped table for an existing one.
+
+    Raises:
+        TableError: an object may not be deleted.
+    """
+    bucket, key, _ = files.split_path(name)
+    while found := files.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key}/").get("Contents"):
+        objects = [{"Key": entry["Key"]} for entry in found]
+        left = files.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors")
+        if left:
+            raise TableError(f"{left[0]['Key']} cannot be deleted from {bucket}: {left[0]['Message']}")
 
 
 def _quoted(text: str) -> str:

@@ -16,19 +16,19 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from filelock import FileLock, Timeout
 from fsspec.implementations.local import LocalFileSystem
 
 from udfs.errors import DualsetError
-from udfs.files import write_whole
+from udfs.files import file_system, write_whole
 
 PAUSE_S = 0.5  # between two looks at a lock that another writer holds
+BRIEFLY_S = 120.0  # the longest wait for another machine, where a lock is only ever held for seconds
 
 
 class WriterError(DualsetError):
@@ -39,13 +39,16 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def writing(root: str, names: Sequence[str], say: Say = lambda line: None) -> Iterator[Callable[[], None]]:
+def writing(
+    root: str, names: Sequence[str], say: Say = lambda line: None, patience_s: float = 0.0
+) -> Iterator[Callable[[], None]]:
     """Wait for other writers, then hold these locks (tables, or ``snapshot-<id>``).
 
     Args:
         root: of the tables.
         names: taken in alphabetical order, so that two writers never wait for each other.
         say: gets a line once for each name that another writer holds.
+        patience_s: how long to wait for a writer on another machine, of which nobody here can tell whether it is alive.
 
     Yields:
         A function that raises ``WriterError`` if a lock has been taken away since, to be called before each write.
@@ -54,7 +57,7 @@ def writing(root: str, names: Sequence[str], say: Say = lambda line: None) -> It
         WriterError: the holder is on another machine and may be dead, or the root cannot be written.
     """
     with ExitStack() as locks:
-        checks = [locks.enter_context(_lock(root, name, say)) for name in sorted(set(names))]
+        checks = [locks.enter_context(_lock(root, name, say, patience_s)) for name in sorted(set(names))]
 
         def check() -> None:
             for still_held in checks:
@@ -71,7 +74,7 @@ def unlock(root: str, name: str) -> str:
         if held:
             raise WriterError(f"{name} is being written by {_who(_read(folder / f'{name}.json'))}: stop that process instead")
         return ""
-    files, path = fsspec.core.url_to_fs(f"{root}/locks/{name}")
+    files, path = file_system(f"{root}/locks/{name}")
     term, holder = _last(files, path)
     if holder is None:
         return ""
@@ -80,9 +83,9 @@ def unlock(root: str, name: str) -> str:
 
 
 @contextmanager
-def _lock(root: str, name: str, say: Say) -> Iterator[Callable[[], None]]:
+def _lock(root: str, name: str, say: Say, patience_s: float) -> Iterator[Callable[[], None]]:
     folder = _local(root)
-    with _kernel_lock(folder, name, say) if folder is not None else _term(root, name, say) as check:
+    with _kernel_lock(folder, name, say) if folder is not None else _term(root, name, say, patience_s) as check:
         yield check
 
 
@@ -92,7 +95,7 @@ def _local(root: str) -> Path | None:
     Raises:
         WriterError: the folder cannot be written.
     """
-    files, path = fsspec.core.url_to_fs(root)
+    files, path = file_system(root)
     if not isinstance(files, LocalFileSystem):
         return None
     folder = Path(path) / "locks"
@@ -144,9 +147,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _term(root: str, name: str, say: Say) -> Iterator[Callable[[], None]]:
-    files, path = fsspec.core.url_to_fs(f"{root}/locks/{name}")
-    me, said = _myself(), False
+def _term(root: str, name: str, say: Say, patience_s: float) -> Iterator[Callable[[], None]]:
+    files, path = file_system(f"{root}/locks/{name}")
+    me, said, until = _myself(), False, time.monotonic() + patience_s
     while True:
         term, holder = _last(files, path)
         if holder is None or _is_dead(holder):
@@ -154,7 +157,7 @@ def _term(root: str, name: str, say: Say) -> Iterator[Callable[[], None]]:
             if _create(files, mine, me):
                 break
             continue  # another writer was faster
-        if holder.get("place") != me["place"]:
+        if holder.get("place") != me["place"] and time.monotonic() >= until:
             raise WriterError(
                 f"{name} is being written by {_who(holder)}; try again later,"
                 f" or if you know that it is dead: dualset unlock {name} --root {root}"
@@ -176,7 +179,8 @@ def _term(root: str, name: str, say: Say) -> Iterator[Callable[[], None]]:
         _create(files, f"{path}/{term + 1:08d}.released", {})
         for old in _terms(files, path):
             if _number(old) < term:
-                files.rm_file(old)
+                with suppress(FileNotFoundError):  # the next writer has removed it already
+                    files.rm_file(old)
 
 
 def _last(files: Any, path: str) -> tuple[int, dict[str, Any] | None]:
@@ -203,7 +207,6 @@ def _holder(files: Any, name: str) -> dict[str, Any]:
 
 
 def _terms(files: Any, path: str) -> list[str]:
-    files.invalidate_cache()
     try:
         return [name for name in files.ls(path, detail=False) if name.endswith((".json", ".released"))]
     except FileNotFoundError:

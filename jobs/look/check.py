@@ -7,17 +7,17 @@ images, a checkpoint knows every micro-batch of its table, a snapshot has the fi
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import fsspec
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.chain import CHAIN, SIDE_STAGES
 from jobs.engine.schemas import TABLES
 from jobs.engine.stream import Run, Stage, StageError, refuse_half_checkpoint, refuse_lost_table, written_note
-from jobs.engine.tables import Store, listed
+from jobs.engine.tables import Store
 from jobs.engine.views import latest
 from jobs.look.status import current_runs
 from jobs.snapshot.manifest import MANIFEST, SnapshotError, read_manifest
+from udfs.files import file_system, listed
 
 USABLE = "filter(captions, c -> c.status IN ('ok', 'not_monotone'))"
 
@@ -162,7 +162,7 @@ def snapshots(store: Store) -> Iterator[Finding]:
         except SnapshotError as problem:
             yield Finding(promise, "", str(problem), f"delete {folder}, then dualset publish --root {store.root}")
             continue
-        files, path = fsspec.core.url_to_fs(folder)
+        files, path = file_system(folder)
         present = {f"{path}/{file.path}" for file in manifest.files if files.exists(f"{path}/{file.path}")}
         sizes = {name: files.size(name) for name in present}
         wrong = [file for file in manifest.files if sizes.get(f"{path}/{file.path}") != file.bytes]

@@ -20,6 +20,7 @@ from jobs.scenes.captions import Caption, tell
 from jobs.scenes.dual_texts import right, subsets
 from jobs.scenes.scene import Scene, Split
 from udfs.errors import DualsetError
+from udfs.files import file_system
 
 Row = dict[str, Any]
 BLOCK = 100  # scenes a block, the unit of parallel work
@@ -69,7 +70,7 @@ def claim(series: Series, folder: str) -> None:
     Raises:
         SeriesError: the folder belongs to another series, or the domain's definition has changed since.
     """
-    fs, root = _file_system(folder)
+    fs, root = file_system(folder.rstrip("/"))
     domain = domains.load(series.domain)
     claimed = {"series": series.name, "domain": hashlib.sha256(domain.model_dump_json().encode()).hexdigest()[:16]}
     note = f"{root}/series.json"
@@ -90,7 +91,7 @@ def write_block(block: Block, folder: str) -> None:
     The captions file is written last: if it exists, the block is complete. Each file gets its final name only when it is
     complete, so two processes may write the same block at once.
     """
-    fs, root = _file_system(folder)
+    fs, root = file_system(folder.rstrip("/"))
     last = f"{root}/parts/{block.file_name('captions')}"
     if fs.exists(last):
         return
@@ -180,7 +181,7 @@ def join(folder: str, parts: Sequence[Block]) -> list[str]:
 
     Only one block at a time is held in memory.
     """
-    fs, root = _file_system(folder)
+    fs, root = file_system(folder.rstrip("/"))
     joined = []
     for part in PARTS:
         files = [f"{root}/parts/{block.file_name(part)}" for block in parts]
@@ -235,12 +236,6 @@ def _put(fs: Any, path: str, data: bytes) -> None:
     with fs.open(temporary, "wb") as file:
         file.write(data)
     fs.mv(temporary, path)
-
-
-def _file_system(folder: str) -> tuple[Any, str]:
-    import fsspec
-
-    return cast(tuple[Any, str], fsspec.core.url_to_fs(folder.rstrip("/")))
 
 
 def _work(job: tuple[Block, str]) -> None:

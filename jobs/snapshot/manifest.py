@@ -8,10 +8,10 @@ import hashlib
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-import fsspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from udfs.errors import DualsetError
+from udfs.files import file_errors, file_system
 
 # Parallel arrays, as Petastorm does not read arrays of structs: ``subsets`` with ``images``, the five columns of the texts, and
 # the six of the variants. Each of ``variant_names`` has all labels that a variant surely names, joined by ``JOINT``. ``detected``
@@ -164,19 +164,21 @@ def read_manifest(path: str) -> Manifest:
     """Read the manifest of a snapshot; ``path`` is its folder or the manifest.
 
     Raises:
-        SnapshotError: there is none, or it belongs to another version of this project.
+        SnapshotError: there is none, it cannot be reached, or it belongs to another version of this project.
     """
-    files, name = fsspec.core.url_to_fs(path if path.endswith(".json") else f"{path.rstrip('/')}/{MANIFEST}")
+    file = path if path.endswith(".json") else f"{path.rstrip('/')}/{MANIFEST}"
     try:
+        files, name = file_system(file)
         text = files.cat_file(name)
     except FileNotFoundError:
         raise SnapshotError(f"{path} has no {MANIFEST}: no snapshot, or an unfinished one; publish again") from None
+    except file_errors(ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
+        raise SnapshotError(f"{path} cannot be read: {problem}") from problem
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as problem:
         raise SnapshotError(f"{path} is not a manifest of this version: {problem.errors()[0]['msg']}") from problem
     if manifest.schema_hash != SCHEMA_HASH:
         raise SnapshotError(f"{path} has other columns ({manifest.schema_hash}, now {SCHEMA_HASH}): publish again")
-    local = "file" in files.protocol
-    folder = name if local else files.unstrip_protocol(name)
+    folder = name if "file" in files.protocol else file
     return manifest.model_copy(update={"folder": folder.rpartition("/")[0]})

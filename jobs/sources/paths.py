@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
-import fsspec
-
 from jobs.sources.record import SourceError, is_bad_text
 from udfs import text_files
+from udfs.files import file_errors, file_system
 from udfs.redact import ADVICE, has_secret, without_secrets
 from udfs.text_files import TextFileError, open_lines
 
@@ -47,7 +46,7 @@ def require(path: str, what: str) -> str:
         fs, inner = _file_system(path)
         if fs.exists(inner):
             return path
-    except OSError as problem:
+    except file_errors() as problem:
         raise SourceError(f"{what} {path} cannot be checked: {problem}") from None
     raise SourceError(f"{what} {path} does not exist")
 
@@ -69,7 +68,7 @@ def expand(pattern: str, suffix: str) -> list[str]:
         if fs.isfile(inner):
             return [pattern]
         matches = fs.glob(f"{inner}/*{suffix}") if fs.isdir(inner) else fs.glob(inner)
-    except OSError as problem:
+    except file_errors() as problem:
         raise SourceError(f"{pattern} cannot be listed: {problem}") from None
     if not matches:
         raise SourceError(f"{pattern} names no file")
@@ -139,7 +138,7 @@ def open_binary(path: str) -> IO[bytes]:
         fs, inner = _file_system(path)
         # Not fsspec.open: it reads [ and * in a file's name as a pattern.
         stream: IO[bytes] = fs.open(inner, "rb")
-    except OSError as problem:
+    except file_errors() as problem:
         raise SourceError(f"{path} cannot be opened: {problem}") from None
     return stream
 
@@ -187,7 +186,7 @@ def field(entry: Any, name: str, kinds: type | tuple[type, ...], where: str) -> 
 
 def _file_system(path: str) -> tuple[Any, str]:
     try:
-        fs, inner = fsspec.core.url_to_fs(path)
+        fs, inner = file_system(path)
     except (ImportError, ValueError) as problem:  # a protocol that is unknown or not installed
         raise SourceError(f"{path} cannot be opened: {problem}") from None
     return fs, inner

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import fsspec
@@ -123,6 +124,36 @@ def test_of_a_lock_without_a_word_a_person_must_say_so(monkeypatch: pytest.Monke
     with pytest.raises(WriterError, match=r"by another process; .*dualset unlock a --root"), writing(root, ["a"]):
         pass
     assert unlock(root, "a") == "another process"
+    with writing(root, ["a"], pytest.fail):
+        pass
+
+
+def test_a_lock_of_seconds_is_waited_for_on_another_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "PAUSE_S", 0.01)
+    root = f"memory://{uuid4().hex}"
+    locked(root, "a", another(place="elsewhere", host="elsewhere"))
+    threading.Timer(0.2, unlock, (root, "a")).start()
+    with writing(root, ["a"], patience_s=20):
+        pass
+    locked(root, "b", another(place="elsewhere", host="elsewhere"))
+    with pytest.raises(WriterError, match="on elsewhere"), writing(root, ["b"], patience_s=0.05):
+        pass
+
+
+def test_a_term_that_is_removed_while_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = f"memory://{uuid4().hex}"
+    locked(root, "a", another())
+    listing, first = writers._terms, iter([True])
+
+    def stale(files: Any, path: str) -> list[str]:
+        names = listing(files, path)
+        if next(first, False):  # two writers come and go after the listing
+            files.rm_file(names[0])
+            files.pipe_file(f"{path}/00000003.json", json.dumps(another()).encode())
+            files.pipe_file(f"{path}/00000003.released", b"{}")
+        return names
+
+    monkeypatch.setattr(writers, "_terms", stale)
     with writing(root, ["a"], pytest.fail):
         pass
 

@@ -86,7 +86,7 @@ def draw(picture: Picture) -> Image.Image:
     return image
 
 
-def open_root(spark: SparkSession, root: Path, *overrides: str) -> Run:
+def open_root(spark: SparkSession, root: Path | str, *overrides: str) -> Run:
     """A new invocation over a root: annotations as segmenter, OpenCV, png, unless overridden."""
     settings = load_settings("annotations", overrides)
     return Run(Store.of(spark, str(root), settings), settings)

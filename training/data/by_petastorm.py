@@ -5,12 +5,14 @@ worker, and cut back to their own length here.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.snapshot.manifest import LISTS, NUMBERS
 from training.data.family import PARALLEL, Family, Row, typed
+from udfs.files import file_system
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +22,6 @@ Pool = Literal["thread", "process", "dummy"]
 
 def read_by_petastorm(urls: Sequence[str], seed: int, pool: Pool, workers: int) -> Iterator[list[Family]]:
     """Row groups as lists of families, handed out in the order of the seed; with several workers they arrive in any order."""
-    import warnings
-
     # Petastorm uses pyarrow's legacy data set, which warns at every call. The newest pyarrow that still has it is pinned.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
     from petastorm import make_batch_reader
@@ -37,11 +37,23 @@ def read_by_petastorm(urls: Sequence[str], seed: int, pool: Pool, workers: int) 
             shuffle_row_groups=True,
             seed=seed,
             transform_spec=TransformSpec(_padded),
+            filesystem=_object_store(urls[0]),
         )
     with reader as batches:
         for batch in batches:
             columns = batch._asdict()
             yield [_unpadded({name: columns[name][i] for name in columns}) for i in range(len(columns["record_id"]))]
+
+
+def _object_store(url: str) -> Any:
+    """The file system of an object store, wrapped for the legacy data set; None for local files, which Petastorm opens itself."""
+    if url.startswith("file://"):
+        return None
+    from pyarrow.filesystem import S3FSWrapper
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return S3FSWrapper(file_system(url)[0])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from jobs.snapshot.manifest import Manifest, SnapshotError, SnapshotFile
 from training.data.family import Family, is_consistent
 from training.data.row_groups import record_ids
+from udfs.files import file_system
 
 
 @dataclass
@@ -64,10 +65,8 @@ def check_files(manifest: Manifest, files: Sequence[SnapshotFile]) -> None:
     Raises:
         SnapshotError: a file is missing or has another size.
     """
-    import fsspec
-
     for file in files:
-        system, name = fsspec.core.url_to_fs(manifest.url(file))
+        system, name = file_system(manifest.url(file))
         try:
             size = system.size(name)
         except FileNotFoundError:

@@ -4,9 +4,8 @@ import re
 import unicodedata
 from typing import IO, TypedDict, cast
 
-import fsspec
-
 from udfs.errors import DualsetError
+from udfs.files import file_errors, file_system
 
 
 class Locator(TypedDict):
@@ -52,7 +51,7 @@ def read_bytes(locator: Locator | None, max_bytes: int) -> bytes:
     if offset is not None and length is None:
         raise FetchError("unreadable_file", f"{path} is a row of a Parquet file, which is joined and not opened")
     try:
-        fs, inner = fsspec.core.url_to_fs(path)
+        fs, inner = file_system(path)
         if offset is None:
             info = fs.info(inner)
             if info["type"] != "file":
@@ -72,7 +71,7 @@ def read_bytes(locator: Locator | None, max_bytes: int) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         hint = "; a \\ is part of a name here, and parts no folders" if "\\" in path else ""
         raise FetchError("missing_file", f"{path} does not exist{hint}") from None
-    except (OSError, ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
+    except file_errors(ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
         raise FetchError("unreadable_file", f"{path}: {problem}") from None
     if not data:
         raise FetchError("empty_file", f"{path} has no bytes")

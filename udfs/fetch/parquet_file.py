@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import fsspec
-
 from udfs.fetch.locator import FetchError, Locator
+from udfs.files import file_errors, file_system
 
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
@@ -60,7 +59,7 @@ def _footer(path: str) -> "FileMetaData":
     from pyarrow import parquet
 
     try:
-        files, name = fsspec.core.url_to_fs(unquote(path))
+        files, name = file_system(unquote(path))
         if files.tail(name, 4) != b"PAR1":
             raise FetchError("missing_file", f"{path} is no Parquet file any more")
         with files.open(name, "rb") as stream:
@@ -69,7 +68,7 @@ def _footer(path: str) -> "FileMetaData":
         raise
     except FileNotFoundError:
         raise FetchError("missing_file", f"{path} does not exist") from None
-    except (OSError, ValueError, pyarrow.ArrowException) as problem:
+    except file_errors(ValueError, pyarrow.ArrowException) as problem:
         raise FetchError("unreadable_file", f"{path} is damaged or cannot be read: {problem}") from None
 
 

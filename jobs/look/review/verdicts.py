@@ -18,6 +18,7 @@ from jobs.engine.writers import writing
 from jobs.look.review.rows import PairKey, ReviewRow
 from jobs.settings import Settings
 from udfs.errors import DualsetError
+from udfs.files import file_errors
 
 FORMAT = "dualset-review-1"
 LARGEST = 64 << 20  # bytes of a file: thousands of times what a page saves
@@ -131,7 +132,7 @@ def read_verdicts(path: str) -> Saved:
     try:
         with fsspec.open(path, "rb") as file:
             data = file.read(LARGEST + 1)
-    except (OSError, ValueError) as problem:  # ValueError: an unknown protocol
+    except file_errors(ValueError, ImportError) as problem:  # a protocol that is unknown or not installed
         raise ReviewError(f"{path}: cannot be read: {problem}") from problem
     if len(data) > LARGEST:
         raise ReviewError(f"{path}: larger than {LARGEST >> 20} MB, which no page saves")
