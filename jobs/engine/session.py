@@ -49,6 +49,8 @@ DYNAMIC = {
     # A Python worker never holds more image bytes than this at a time.
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
     "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
+    # Tables of pandas have times in nanoseconds, for which Spark has no type. No source reads them, but Spark would refuse the file.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
     # With the default of 50 tasks, reading the log of a small table takes seconds.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.session.timeZone": "UTC",

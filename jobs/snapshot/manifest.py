@@ -169,7 +169,7 @@ def read_manifest(path: str) -> Manifest:
     files, name = fsspec.core.url_to_fs(path if path.endswith(".json") else f"{path.rstrip('/')}/{MANIFEST}")
     try:
         text = files.cat_file(name)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SnapshotError(f"{path} has no {MANIFEST}: no snapshot, or an unfinished one; publish again") from None
     try:
         manifest = Manifest.model_validate_json(text)
