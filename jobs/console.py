@@ -41,6 +41,16 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
     except DualsetError as problem:
         _complain(str(problem))
         sys.exit(1)
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        _complain(f"{problem.filename}: {problem.strerror}")  # such as an --output that cannot be written
+        sys.exit(1)
+    except _spark_errors() as problem:
+        from jobs.engine.stream import first_cause
+
+        _complain(f"Spark failed: {first_cause(str(problem).strip())} (with its traces: --set spark.log_level=ERROR)")
+        sys.exit(1)
     except _UsageError as problem:
         if type(problem).__name__ == "NoArgsIsHelpError":  # its message is the help, which typer has printed
             sys.exit(problem.exit_code)
@@ -52,6 +62,16 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
     if code == 130:  # what typer makes of an interrupt
         err.print("dualset: stopped; run the same command again to go on", markup=False, highlight=False)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _spark_errors() -> tuple[type[Exception], ...]:
+    """What Spark raises, such as of a damaged table; nothing where it was not loaded, as that takes a second."""
+    if "pyspark" not in sys.modules:
+        return ()
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # it ships no types
+    from pyspark.errors import PySparkException
+
+    return Py4JError, PySparkException
 
 
 def _complain(problem: str) -> None:

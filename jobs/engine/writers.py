@@ -71,7 +71,7 @@ def unlock(root: str, name: str) -> str:
         if held:
             raise WriterError(f"{name} is being written by {_who(_read(folder / f'{name}.json'))}: stop that process instead")
         return ""
-    files, path = fsspec.core.url_to_fs(f"{root}/locks/{name}")
+    files, path = _file_system(f"{root}/locks/{name}")
     term, holder = _last(files, path)
     if holder is None:
         return ""
@@ -92,7 +92,7 @@ def _local(root: str) -> Path | None:
     Raises:
         WriterError: the folder cannot be written.
     """
-    files, path = fsspec.core.url_to_fs(root)
+    files, path = _file_system(root)
     if not isinstance(files, LocalFileSystem):
         return None
     folder = Path(path) / "locks"
@@ -143,9 +143,16 @@ def _read(file: Path) -> dict[str, Any]:
         return {}  # its holder has just taken the lock, and not written yet who it is
 
 
+def _file_system(url: str) -> tuple[Any, str]:
+    try:
+        return fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as problem:  # a protocol that is unknown or not installed
+        raise WriterError(f"{url} cannot be opened: {problem}") from None
+
+
 @contextmanager
 def _term(root: str, name: str, say: Say) -> Iterator[Callable[[], None]]:
-    files, path = fsspec.core.url_to_fs(f"{root}/locks/{name}")
+    files, path = _file_system(f"{root}/locks/{name}")
     me, said = _myself(), False
     while True:
         term, holder = _last(files, path)

@@ -65,7 +65,9 @@ def one_line(problem: SourceError) -> None:
 def parsed(bad: BadInput, place: Path, images: Path, told: Told) -> Iterator[Row]:
     """The records of an input, by the functions that Spark's workers call."""
     origin = Origin("s", notes=told)  # type: ignore[arg-type]
-    options = {name: str(place / value) if name in ("captions", "instances", "files") else value for name, value in bad.options.items()}
+    options = {
+        name: str(place / value) if name in ("captions", "instances", "files") else value for name, value in bad.options.items()
+    }
     if bad.kind == "coco":
         return coco.parse(options["captions"], str(images), options.get("instances"), origin)
     if bad.kind == "webdataset":
@@ -286,7 +288,7 @@ def test_each_bad_world_of_scenes_is_one_line_or_drawn(tmp_path: Path) -> None:
     whole = yaml.safe_load((DOMAINS / "objects.yaml").read_text(encoding="utf-8"))
     trees = [whole, {"base": "objects", "keep": {"kinds": list(whole["kinds"])[:8]}}]
     texts = [yaml.safe_dump(damaged(tree, chance)[0]).encode() for tree in trees for _ in range(8)]
-    texts += [b"", b"[", b"- 1", b"base: 7", b"\0", 'base: "\\ud800"'.encode(), yaml.safe_dump(whole).encode("utf-16")]
+    texts += [b"", b"[", b"- 1", b"base: 7", b"\0", b'base: "\\ud800"', yaml.safe_dump(whole).encode("utf-16")]
     options = [{"count": count} for count in ("x", "-1", "0", "9" * 5000, "\u00b2")]
     options += [{"count": "3", "size": "1e3"}, {"count": "3", "seed": "\0"}, {"count": "3", "domain": str(tmp_path)}]
     for number, text in enumerate(texts):
@@ -332,7 +334,11 @@ Expected = dict[str, str]  # statuses by key; empty: any
 def in_folder(place: Path) -> Expected:
     """Bad images between good ones, and files that are none."""
     (place / "folder.png").mkdir(parents=True)
-    made = {**dict(list(IMAGES.items())[:40]), "a\\b.png": PICTURES["red.png"] + b"1", "a%2e#?*[1].png": PICTURES["red.png"] + b"2"}
+    made = {
+        **dict(list(IMAGES.items())[:40]),
+        "a\\b.png": PICTURES["red.png"] + b"1",
+        "a%2e#?*[1].png": PICTURES["red.png"] + b"2",
+    }
     for name, data in {**made, **PICTURES}.items():
         (place / name).write_bytes(data)
     os.mkfifo(place / "pipe.png")
@@ -340,8 +346,18 @@ def in_folder(place: Path) -> Expected:
     (place / "loop.png").symlink_to(place / "loop.png")
     (place / "nothing.png").symlink_to(place / "nowhere.png")
     expected = dict.fromkeys(made, "") | dict.fromkeys(PICTURES, "ok") | {"a\\b.png": "ok", "a%2e#?*[1].png": "ok"}
-    expected |= {"folder.png": "unreadable_file", "pipe.png": "unreadable_file", "out.png": "unsafe_path", "absent.png": "missing_file"}
-    expected |= {"nothing.png": "missing_file", "a\nb.png": "unsafe_path", "../red.png": "unsafe_path", "/etc/passwd": "unsafe_path"}
+    expected |= {
+        "folder.png": "unreadable_file",
+        "pipe.png": "unreadable_file",
+        "out.png": "unsafe_path",
+        "absent.png": "missing_file",
+    }
+    expected |= {
+        "nothing.png": "missing_file",
+        "a\nb.png": "unsafe_path",
+        "../red.png": "unsafe_path",
+        "/etc/passwd": "unsafe_path",
+    }
     rows = [json.dumps({"file": name, "caption": f"A wall, {number}."}) for number, name in enumerate([*expected, "loop.png"])]
     place.with_suffix(".jsonl").write_text("\n".join(rows))
     return {**expected, "loop.png": ""}
@@ -351,8 +367,10 @@ def in_tars(place: Path) -> Expected:
     """Good members beside bad ones, each image with its caption."""
     place.mkdir()
     expected = {}
-    for number, (name, data) in enumerate(list(IMAGES.items())[40:60]):
-        (place / f"{number}.tar").write_bytes(tar_of([*unlike(number), (f"bad-{name}", data), (f"bad-{name.rpartition('.')[0]}.txt", b"A wall.")]))
+    for number, (name, data) in enumerate(list(IMAGES.items())[40:47]):
+        (place / f"{number}.tar").write_bytes(
+            tar_of([*unlike(number), (f"bad-{name}", data), (f"bad-{name.rpartition('.')[0]}.txt", b"A wall.")])
+        )
         expected |= {f"{number}.tar/{picture}": "ok" for picture in NAMES}
         if not name.endswith(".mpo"):  # no extension of an image that is read
             expected[f"{number}.tar/bad-{name}"] = ""

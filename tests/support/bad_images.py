@@ -129,7 +129,13 @@ def _promise(name: str, data: bytes, width: int, height: int) -> bytes:
         return data[:18] + struct.pack("<ii", width, height) + data[26:]
     if kind == "gif":  # the screen, and its first frame
         frame = data.index(b",\0\0\0\0" + struct.pack("<HH", *SIZE))
-        return data[:6] + struct.pack("<HH", width, height) + data[10 : frame + 5] + struct.pack("<HH", width, height) + data[frame + 9 :]
+        return (
+            data[:6]
+            + struct.pack("<HH", width, height)
+            + data[10 : frame + 5]
+            + struct.pack("<HH", width, height)
+            + data[frame + 9 :]
+        )
     if kind == "webp":
         return _promise_webp(data, width, height)
     changed = bytearray(data)

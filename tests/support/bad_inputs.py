@@ -1,7 +1,7 @@
 """Bad captions, tables and tars, made from good ones by a seeded generator, over the sources that Python parses.
 
-Each input is a folder of its own. All of them tell of the three good images of ``PICTURES``; where only one entry was damaged, the
-other two are named as ``good``.
+Each input is a folder of its own. All of them tell of the three good images of ``PICTURES``; where only one entry was damaged,
+the other two are named as ``good``.
 """
 
 import csv
@@ -219,8 +219,10 @@ def tars(chance: random.Random) -> BadInput:
         return BadInput("bytes of a tar", "webdataset", {"files": "x.tar"}, {"x.tar": mutated(bytes(data), chance, good)})
     start = chance.choice([place for place in range(0, len(data), 512) if data[place + 257 : place + 262] == b"ustar"])
     place, size = chance.choice(((0, 100), (100, 8), (124, 12), (136, 12), (156, 1), (157, 100), (345, 155)))
-    data[start + place : start + place + size] = chance.randbytes(size) if chance.random() < 0.5 else chance.choice(
-        (b"7" * size, b"\x80" + bytes(size - 1), b"\xff" * size, bytes(size), b"-" * size, b" " * size)
+    data[start + place : start + place + size] = (
+        chance.randbytes(size)
+        if chance.random() < 0.5
+        else chance.choice((b"7" * size, b"\x80" + bytes(size - 1), b"\xff" * size, bytes(size), b"-" * size, b" " * size))
     )
     head = bytes(data[start : start + 148]) + b" " * 8 + bytes(data[start + 156 : start + 512])
     data[start + 148 : start + 156] = b"%06o\0 " % sum(head)
@@ -263,7 +265,14 @@ def odd_tars() -> Iterator[BadInput]:
     long_name = special(tarfile.GNUTYPE_LONGNAME, "././@LongLink", size=9) + b"long.png\0".ljust(512, b"\0")
     pax = special(tarfile.XHDTYPE, "pax", size=12) + b"12 comment=\n".ljust(512, b"\0")
     made |= {"names of names": long_name * 2000, "headers of headers": pax * 2000}
-    for record in (b"size=-512", b"size=99999999999999999999", b"size=x", b"hdrcharset=BINARY", b"path=\xff\0x.png", b"mtime=nan"):
+    for record in (
+        b"size=-512",
+        b"size=99999999999999999999",
+        b"size=x",
+        b"hdrcharset=BINARY",
+        b"path=\xff\0x.png",
+        b"mtime=nan",
+    ):
         length = len(record) + 4
         text = b"%d %s\n" % (length, record)
         made[f"a header with {record!r}"] = special(tarfile.XHDTYPE, "pax", size=len(text)) + text.ljust(512, b"\0")
