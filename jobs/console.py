@@ -18,6 +18,8 @@ from udfs.redact import ADVICE, has_secret, without_secrets
 if TYPE_CHECKING:
     from jobs.engine.stream import Run
 
+_UsageError: Any = typer.BadParameter.__mro__[1]  # of click, of which typer has a copy of its own
+
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 Root = Annotated[str, typer.Option(help="folder of the tables and checkpoints; any path that Spark can write")]
@@ -31,15 +33,51 @@ def log(line: str) -> None:
 
 
 def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
-    """Run a command line. An expected failure becomes one line on stderr and exit code 1, an interrupt exit code 130."""
+    """Run a command line. An expected failure becomes one line on stderr: exit code 1, or 2 where an option is wrong.
+
+    An interrupt has the exit code 130.
+    """
     try:
-        app(args=arguments)
+        code = app(args=arguments, standalone_mode=False)
     except DualsetError as problem:
-        err.print(f"dualset: {without_secrets(str(problem))}", style="red", markup=False, highlight=False)
+        _complain(str(problem))
         sys.exit(1)
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        _complain(f"{problem.filename}: {problem.strerror}")  # such as an --output that cannot be written
+        sys.exit(1)
+    except _spark_errors() as problem:
+        from jobs.engine.stream import first_cause
+
+        _complain(f"Spark failed: {first_cause(str(problem).strip())} (with its traces: --set spark.log_level=ERROR)")
+        sys.exit(1)
+    except _UsageError as problem:
+        if type(problem).__name__ == "NoArgsIsHelpError":  # its message is the help, which typer has printed
+            sys.exit(problem.exit_code)
+        command = problem.ctx.command_path if problem.ctx else "dualset"
+        _complain(f"{problem.format_message().rstrip('.')}; see {command} --help")
+        sys.exit(problem.exit_code)
     except KeyboardInterrupt:
+        code = 130
+    if code == 130:  # what typer makes of an interrupt
         err.print("dualset: stopped; run the same command again to go on", markup=False, highlight=False)
-        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _spark_errors() -> tuple[type[Exception], ...]:
+    """What Spark raises, such as of a damaged table; nothing where it was not loaded, as that takes a second."""
+    if "pyspark" not in sys.modules:
+        return ()
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # it ships no types
+    from pyspark.errors import PySparkException
+
+    return Py4JError, PySparkException
+
+
+def _complain(problem: str) -> None:
+    line = " ".join(without_secrets(problem).split())
+    err.print(f"dualset: {line}", style="red", markup=False, highlight=False)
 
 
 def run_command(command: Callable[..., None], help: str | None = None) -> None:  # noqa: A002 - typer's own name for it
@@ -101,6 +139,20 @@ def reach(root: str) -> None:
     bucket = name.partition("/")[0]
     if not found and "s3" in files.protocol and not files.exists(bucket):
         raise SettingsError(f"{root} cannot be reached: there is no bucket {bucket}, or its list may not be read")
+
+
+def open_filled(root: str, profile: str, overrides: list[str] | None) -> "Run":
+    """``open_run`` for a command that needs records: nothing is written to, or said of, a root that has a slip in its name.
+
+    Raises:
+        jobs.engine.stream.StageError: nothing was ingested into the root.
+    """
+    from jobs.engine.stream import StageError
+
+    run = open_run(root, profile, overrides)
+    if not run.store.exists("records"):
+        raise StageError(f"{run.store.root} has no tables yet: dualset ingest KIND --root {run.store.root}")
+    return run
 
 
 def absolute(path: str) -> str:

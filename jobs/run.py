@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import Profile, Root, Set, log, open_run, run_command
+from jobs.console import Profile, Root, Set, log, open_filled, run_command
 
 
 def run(
@@ -21,7 +21,7 @@ def run(
     """Run the chain over all new records: ingest, extract, segment, plan, rewrite, inpaint, recheck, score."""
     from jobs.chain import NAMES, fresh_from, run_chain, run_continuously
 
-    invocation = open_run(root, profile, set_)
+    invocation = open_filled(root, profile, set_)
     names = _names(stages) or list(NAMES)
     log(f"run {invocation.run_id}: {', '.join(names)}")
     log(invocation.settings.shown(exclude_defaults=True))
@@ -43,7 +43,7 @@ def retry(
     from jobs.chain import NAMES
     from jobs.chain import retry as retry_rows
 
-    for stage, count in retry_rows(open_run(root, profile, set_), status, _names(stages) or list(NAMES)).items():
+    for stage, count in retry_rows(open_filled(root, profile, set_), status, _names(stages) or list(NAMES)).items():
         log(f"{stage}: {count} rows tried again")
 
 

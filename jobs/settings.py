@@ -114,7 +114,7 @@ def load_settings(profile: str = "photos", overrides: Iterable[str] = ()) -> Set
         raise SettingsError(f"no profile {profile!r}: built in are {known}; or give a YAML file")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as problem:
         raise SettingsError(f"{path} is not YAML: {without_secrets(str(problem))}") from None  # it quotes the line
     if not isinstance(tree, dict):
         raise SettingsError(f"{path} must hold a mapping of settings")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pyspark.sql import functions as F
 
-from jobs.console import Profile, Root, Set, log, open_run
+from jobs.console import Profile, Root, Set, log, open_filled
 from jobs.engine.stream import StageError
 from jobs.engine.tables import Store, schema
 from jobs.engine.writers import Say, writing
@@ -58,7 +58,7 @@ def withdraw_command(
     set_: Set = None,
 ) -> None:
     """Take images down: no view and no later snapshot shows these records, or others of the same image."""
-    withdrawn = withdraw(open_run(root, profile, set_).store, record_id, reason, log)
+    withdrawn = withdraw(open_filled(root, profile, set_).store, record_id, reason, log)
     more = len(withdrawn) - len(set(record_id))
     same = f" ({more} more than named, as they have the same image)" if more > 0 else ""
     log(f"{len(withdrawn)} records withdrawn{same}; publish again to make a snapshot without them")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.console import err, log, parameter
+from jobs.snapshot.manifest import read_manifest
 from training.command_line import options_of, with_options
 from training.study.commands import study
 
@@ -20,6 +21,7 @@ Nodes = Annotated[int, typer.Option(min=1, help="with --processes: number of Spa
 def train(processes: int, nodes: int, **values: Any) -> None:
     """Train a CLIP on a snapshot with one of the methods; also works under the deepspeed launcher and torchrun."""
     options = options_of(values)
+    read_manifest(options.snapshot)  # a slip in its name is said at once, and not after all that training loads
     if processes:
         from jobs.engine.session import open_session
         from jobs.settings import load_settings
@@ -37,7 +39,9 @@ def tune(trials: int, weights: list[str] | None, **values: Any) -> None:
     """Tune learning rate, weight decay and options of the method by validation, in trials with equally many steps."""
     from training.tune import search
 
-    best = search(options_of(values), trials, weights or [], lambda line: err.print(line, highlight=False, markup=False))
+    options = options_of(values)
+    read_manifest(options.snapshot)
+    best = search(options, trials, weights or [], lambda line: err.print(line, highlight=False, markup=False))
     sys.stdout.write(json.dumps(best, indent=2) + "\n")
 
 

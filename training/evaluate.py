@@ -49,10 +49,12 @@ def evaluate(
     """Score a model on a public benchmark, with intervals, ties, missing images and blind baselines."""
     import torch
 
+    from training.benchmarks import benchmark as benchmark_of
     from training.benchmarks.encode import OpenClip
     from training.benchmarks.evaluate import Options
     from training.benchmarks.evaluate import evaluate as evaluate_model
 
+    benchmark_of(benchmark)  # a slip in its name is not said only after the model was loaded
     try:
         encoder = OpenClip.load(model, checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (OSError, ValueError, RuntimeError) as problem:

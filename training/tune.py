@@ -42,7 +42,7 @@ def search(options: Options, trials: int, weights: Sequence[str] = (), log: Call
         raise OptionsError("tune runs its trials in one process: start it without a launcher")
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # of a failed trial it would print the traceback
     study = optuna.create_study(
         study_name=options.run_hash,
         storage=JournalStorage(JournalFileBackend(str(output / STUDY))),

@@ -5,6 +5,8 @@ checked on the headers, before a pixel is decoded: on the size of the picture, a
 (``udfs.image_limits``). Whatever goes wrong becomes an ``ImageError`` with a short status.
 """
 
+import contextlib
+import ctypes
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +33,10 @@ MIN_SIDE = 8  # pixels; below that there is nothing to see, and models pad or fa
 _BOX = 1024  # pixels; the side of what is converted at a time
 
 Rgb = NDArray[np.uint8]
+# libtiff would print a line for each damaged row of pixels; what matters is in the exception.
+with contextlib.suppress(AttributeError):  # a build of Pillow without libtiff, or with one that it hides
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
 _Opener = Callable[[BytesIO], ImageFile.ImageFile]
 
 # The first bytes of each format, and its parser. Not Image.open: it would try every parser it knows on foreign data, and other

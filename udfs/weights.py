@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,9 +78,11 @@ def reading(source: str) -> Iterator[None]:
     A source that is no file on this machine (a hub name, a pretrained tag, none) is left to the library.
 
     Raises:
-        WeightsError: the file is no weights but a page or a Git LFS pointer, is cut short, or holds more than tensors.
+        WeightsError: the file is no weights but a page or a Git LFS pointer, is cut short, holds more than tensors or no state
+            dict, or the weights of another model.
     """
-    if Path(source).is_file():
+    is_file = Path(source).is_file()
+    if is_file:
         with Path(source).open("rb") as stream:
             head = stream.read(100).lstrip()
         if head.startswith(b"version https://git-lfs"):
@@ -89,7 +92,9 @@ def reading(source: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of what it refuses next
+            yield
     except pickle.UnpicklingError as problem:
         raise WeightsError(
             f"{source} holds more than tensors, or is no file of torch's. It is not opened, as unpickling runs code:"
@@ -97,6 +102,17 @@ def reading(source: str) -> Iterator[None]:
         ) from problem
     except (SafetensorError, EOFError) as problem:
         raise WeightsError(f"{source} is damaged or cut short ({problem}): download it again") from problem
+    except RuntimeError as problem:
+        line = " ".join(str(problem).split())[:300]
+        if is_file and "PytorchStreamReader" in line:
+            raise WeightsError(f"{source} is damaged or cut short: download it again") from problem
+        if is_file and "loading state_dict" in line:
+            raise WeightsError(f"{source} has the weights of another model: {line}") from problem
+        raise
+    except (AttributeError, TypeError) as problem:
+        if not is_file:
+            raise
+        raise WeightsError(f"{source} holds no state dict, which has a tensor for each name ({problem})") from problem
 
 
 def load_state_dict(path: str, device: str = "cpu") -> dict[str, Any]:
@@ -116,5 +132,8 @@ def load_state_dict(path: str, device: str = "cpu") -> dict[str, Any]:
 
             return load_file(path, device=device)
         state = torch.load(path, map_location=device, weights_only=True)
-    # Trainers wrap the weights in one of these.
-    return state.get("state_dict", state.get("model", state))
+        # Trainers wrap the weights in one of these.
+        weights = state.get("state_dict", state.get("model", state))
+        if not isinstance(weights, dict):
+            raise TypeError(f"but a {type(weights).__name__}")
+    return weights

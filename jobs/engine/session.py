@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # it ships no types
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.settings import Settings
@@ -49,6 +51,8 @@ DYNAMIC = {
     # A Python worker never holds more image bytes than this at a time.
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
     "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
+    # Tables of pandas have times in nanoseconds, for which Spark has no type; it would refuse the whole file.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
     # With the default of 50 tasks, reading the log of a small table takes seconds.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.session.timeZone": "UTC",
@@ -133,7 +137,13 @@ def _start(settings: Settings, application: str) -> SparkSession:
             builder = builder.config("spark.jars.packages", DELTA_PACKAGE)
     for key, value in settings.spark.conf.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except (PySparkException, Py4JJavaError) as problem:
+        cause = str(problem.java_exception) if isinstance(problem, Py4JJavaError) else str(problem)
+        raise EnvironmentProblem(
+            f"Spark cannot start: {cause.splitlines()[0]} Is a setting wrong (spark.driver_memory, spark.master, spark.conf)?"
+        ) from problem
     if not submitted:
         spark.sparkContext.setLogLevel(settings.spark.log_level)
     elif not spark.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):

@@ -74,7 +74,7 @@ def unlock(root: str, name: str) -> str:
         if held:
             raise WriterError(f"{name} is being written by {_who(_read(folder / f'{name}.json'))}: stop that process instead")
         return ""
-    files, path = file_system(f"{root}/locks/{name}")
+    files, path = _file_system(f"{root}/locks/{name}")
     term, holder = _last(files, path)
     if holder is None:
         return ""
@@ -95,7 +95,7 @@ def _local(root: str) -> Path | None:
     Raises:
         WriterError: the folder cannot be written.
     """
-    files, path = file_system(root)
+    files, path = _file_system(root)
     if not isinstance(files, LocalFileSystem):
         return None
     folder = Path(path) / "locks"
@@ -146,9 +146,16 @@ def _read(file: Path) -> dict[str, Any]:
         return {}  # its holder has just taken the lock, and not written yet who it is
 
 
+def _file_system(url: str) -> tuple[Any, str]:
+    try:
+        return file_system(url)
+    except (ImportError, ValueError) as problem:  # a protocol that is unknown or not installed
+        raise WriterError(f"{url} cannot be opened: {problem}") from None
+
+
 @contextmanager
 def _term(root: str, name: str, say: Say, patience_s: float) -> Iterator[Callable[[], None]]:
-    files, path = file_system(f"{root}/locks/{name}")
+    files, path = _file_system(f"{root}/locks/{name}")
     me, said, until = _myself(), False, time.monotonic() + patience_s
     while True:
         term, holder = _last(files, path)

@@ -9,14 +9,14 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs.console import Profile, Root, Set, absolute, log, open_run, out
+from jobs.console import Profile, Root, Set, absolute, log, open_filled, open_run, out
 
 
 def status(root: Root, profile: Profile = "photos", set_: Set = None) -> None:
     """Rows, failures and backlog of each stage, and what rules made in place of a language model."""
     from jobs.look.status import stage_status, stand_ins
 
-    run = open_run(root, profile, set_)
+    run = open_filled(root, profile, set_)
     grid = Grid("stage", "table", "rows", "ok", "not ok", "waiting", "seconds", "micro-batches")
     for row in stage_status(run.store):
         grid.add_row(*(str(value) for value in row))
@@ -66,9 +66,8 @@ def sql(
     from jobs.engine.stream import StageError
     from jobs.engine.views import create_views
 
-    run = open_run(root, profile, set_)
-    if not create_views(run.store, run.settings):
-        raise StageError(f"{run.store.root} has no tables yet: dualset ingest KIND --root {run.store.root}")
+    run = open_filled(root, profile, set_)
+    create_views(run.store, run.settings)
     try:
         rows = run.store.spark.sql(query)
         shown = rows.limit(limit).collect()
@@ -96,7 +95,7 @@ def measure(
     from jobs.look.measure import measure as measure_store
     from jobs.look.status import require_tables
 
-    run = open_run(root, profile, set_)
+    run = open_filled(root, profile, set_)
     require_tables(run.store)
     text = markdown(run.store.root, measure_store(run.store, run.settings))
     sys.stdout.write(text + "\n")
@@ -117,7 +116,7 @@ def sheet(
     from jobs.look.sheet import draw_sheet
     from jobs.look.status import require_tables
 
-    run = open_run(root, profile, set_)
+    run = open_filled(root, profile, set_)
     require_tables(run.store)
     count = draw_sheet(run.store, run.settings, absolute(output), families, seed)
     log(f"{count} families: {output}")
@@ -136,7 +135,7 @@ def report(
     from jobs.look.report import write_report
     from jobs.look.status import require_tables
 
-    run = open_run(root, profile, set_)
+    run = open_filled(root, profile, set_)
     require_tables(run.store)
     path = absolute(output) if output else f"{run.store.root}/report.html"
     size = write_report(run.store, run.settings, path, families, seed, doubtful)

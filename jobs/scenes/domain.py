@@ -231,10 +231,10 @@ def load(name_or_path: str) -> Domain:
 def _tree(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeEncodeError):  # the latter: no name that a file can have
         raise DomainError(f"base: no built-in domain {path.stem!r}") from None
-    except yaml.YAMLError as problem:
-        raise DomainError(f"{path} is not YAML: {problem}") from problem
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise DomainError(f"{path} is not YAML in UTF-8: {problem}") from problem
     if not isinstance(tree, dict):
         raise DomainError(f"{path} must hold a mapping")
     return tree

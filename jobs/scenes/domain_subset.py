@@ -20,13 +20,17 @@ def subset(base: Tree, keep: dict[str, list[str]], own: Tree) -> Tree:
     """
     if strange := sorted(own.keys() - {"habits"}):
         raise ValueError(f"unknown key {strange[0]}; a subset of a domain has base, keep and habits")
-    if not isinstance(keep, dict) or not all(isinstance(names, list) for names in keep.values()):
+    if not isinstance(keep, dict) or not all(map(_are_names, keep.values())):
         raise ValueError("keep: give a list of names for each table")
     if unknown := sorted(keep.keys() - set(TABLES)):
         raise ValueError(f"keep.{unknown[0]}: no such table; choose from {', '.join(TABLES)}")
     kept = {table: _selected(table, base[table], keep.get(table, list(base[table]))) for table in TABLES}
     kinds = {label: _kind(kind, kept) for label, kind in kept["kinds"].items()}
     return base | own | kept | {"kinds": kinds, "words": _words(base.get("words", {}), kept)}
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _selected(table: str, entries: Tree, names: list[str]) -> Tree:

@@ -76,8 +76,15 @@ def claim(series: Series, folder: str) -> None:
     note = f"{root}/series.json"
     if not fs.exists(note):
         _put(fs, note, (_json(claimed) + "\n").encode())
-    elif (held := json.loads(fs.cat_file(note))) != claimed:
+    elif (held := _held(fs.cat_file(note))) != claimed:
         raise SeriesError(f"{folder} holds scenes of {held}, not of {claimed}: choose another folder")
+
+
+def _held(note: bytes) -> object:
+    try:
+        return json.loads(note)
+    except ValueError:
+        return "nobody knows what, as its series.json is damaged"
 
 
 def blocks(series: Series, count: int) -> list[Block]:

@@ -170,7 +170,7 @@ def read_manifest(path: str) -> Manifest:
     try:
         files, name = file_system(file)
         text = files.cat_file(name)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SnapshotError(f"{path} has no {MANIFEST}: no snapshot, or an unfinished one; publish again") from None
     except file_errors(ValueError, ImportError) as problem:  # no permission; a protocol that is unknown or not installed
         raise SnapshotError(f"{path} cannot be read: {problem}") from problem

@@ -61,12 +61,13 @@ def gather(lines: DataFrame, images: str, origin: Origin) -> DataFrame:
     def finish(batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:
             groups = batch.column(0).to_pylist()
-            yield from to_batches((row for group in groups for row in _records(group, images, origin)), RECORD)
+            yield from to_batches((row for group in groups for row in line_records(group, images, origin)), RECORD)
 
     return lines.groupBy("key").agg(texts.alias("lines")).select(F.col("lines")).mapInArrow(finish, RECORD)
 
 
-def _records(texts: list[str], images: str, origin: Origin) -> Iterator[Row]:
+def line_records(texts: list[str], images: str, origin: Origin) -> Iterator[Row]:
+    """The rows of ``RECORD`` of one image, from the ``line`` of each of its rows of ``LINE``, in order."""
     lines = [json.loads(text) for text in texts]
     first = lines[0]
     path = locate(images, first["name"])

@@ -5,6 +5,7 @@ A record has no bytes: its locator is a file, a row index and the column's name,
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlparse
 
@@ -50,12 +51,13 @@ def read(spark: SparkSession, options: dict[str, str], origin: Origin) -> DataFr
         raise SourceError(f"{options['files']}: column {caption!r} must be text or a list of text")
     # As binary: a Parquet string need not be UTF-8, and the worker gives such a caption its status.
     captions = F.transform(texts, lambda text: text.cast("binary")).alias("captions")
+    place = table.metadataColumn("_metadata")  # Spark's own, also where the file has a column of that name
     common = [
         captions,
         _optional(table, options, "split"),
         _optional(table, options, "license"),
-        F.col("_metadata.file_path").alias("file"),
-        F.col("_metadata.row_index").alias("number"),
+        place["file_path"].alias("file"),
+        place["row_index"].alias("number"),
     ]
     files = options["files"]
     key = _binary(table, options["key_column"]) if "key_column" in options else F.lit(None).cast("binary")
@@ -105,7 +107,7 @@ def _to_records(rows: list[Row], files: str, column: str, origin: Origin) -> Ite
         locator: Locator = {"path": row["file"], "offset": row["number"], "length": None, "member": column}
         key = _decode(row["key"]) or _default_key(row, files)
         captions = [(None, _decode(text)) for text in row["captions"] or [] if not _is_absent(row, text)]
-        split, licence = row["split"], row["license"]
+        split, licence = _decode(row["split"]), _decode(row["license"])
         yield from make_records(origin, key, captions, locator, split=split, license_name=licence)
 
 
@@ -116,7 +118,8 @@ def _to_lines(batches: Iterable[Any], files: str) -> Iterator[Any]:
             captions = [(None, _decode(text)) for text in row["captions"] or [] if not _is_absent(row, text)]
             # Each row without a path is a record of its own, with status unsafe_path.
             key = _decode(row["key"]) or (name if name.strip() else _default_key(row, files))
-            yield Line(key, name, captions, row["split"], row["license"]).row(row["file"], row["number"])
+            line = Line(key, name, captions, _decode(row["split"]), _decode(row["license"]))
+            yield line.row(row["file"], row["number"])
 
     for batch in batches:
         yield from to_batches(rows(batch), LINE)
@@ -138,7 +141,10 @@ def _open(spark: SparkSession, files: str, origin: Origin) -> DataFrame:
     reader = spark.read
     # Spark reads a path as a pattern. One that exists as it stands is meant as it stands, with the \\, [ and * in its name.
     path = _to_spark(files) if os.path.exists(files) else files  # noqa: PTH110  Path would turn s3a:// into s3a:/
-    names = _names_of(spark, path)
+    listed = _listed(spark, path)
+    names = [name.rpartition("/")[2] for name in listed]
+    if not_files := sorted(name for name in listed if _is_no_file(name)):
+        raise SourceError(f"{not_files[0]} is no file: it is a pipe or a device")  # Spark would wait for it
     others = [name for name in names if not name.lower().endswith(_ENDS)]
     if others and len(others) < len(names):  # a README.md beside them
         origin.tell(files, "files beside the Parquet files have another extension, and were not read", len(others), min(others))
@@ -148,17 +154,29 @@ def _open(spark: SparkSession, files: str, origin: Origin) -> DataFrame:
         return reader.parquet(path)
     # No such path, no schema, or a broken footer, which is no PySparkException.
     except (PySparkException, Py4JJavaError) as problem:
-        cause = problem.java_exception.toString() if isinstance(problem, Py4JJavaError) else str(problem)
+        cause = _innermost(problem.java_exception) if isinstance(problem, Py4JJavaError) else str(problem)
         raise source_error(problem) or SourceError(f"{files}: {cause.splitlines()[0]}") from None
 
 
-def _names_of(spark: SparkSession, files: str) -> list[str]:
-    """The names of the files that Spark would read; none if it cannot list them, which reading them will explain."""
+def _innermost(exception: Any) -> str:
+    """What went wrong first; the exceptions around it say that a job was aborted."""
+    while (cause := exception.getCause()) is not None:
+        exception = cause
+    return str(exception.toString())
+
+
+def _listed(spark: SparkSession, files: str) -> list[str]:
+    """The files that Spark would read, as URIs; none if it cannot list them, which reading them will explain."""
     try:
-        listed = spark.read.format("binaryFile").load(files).select("path").collect()
+        return spark.read.format("binaryFile").load(files).inputFiles()
     except (PySparkException, Py4JJavaError):
         return []
-    return [row["path"].rpartition("/")[2] for row in listed]
+
+
+def _is_no_file(uri: str) -> bool:
+    """Whether ``uri`` is on this machine's disk, and is neither a file nor a folder."""
+    path = Path(unquote(urlparse(uri).path))
+    return uri.startswith("file:") and path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _quoted(name: str) -> str:
@@ -194,6 +212,5 @@ def _binary(table: DataFrame, column: str) -> Column:
 def _optional(table: DataFrame, options: dict[str, str], name: str) -> Column:
     column = options.get(f"{name}_column") or name
     if f"{name}_column" in options or name in table.columns:
-        _type(table, column)
-        return _column(table, column).cast("string").alias(name)
-    return F.lit(None).cast("string").alias(name)
+        return _binary(table, column).alias(name)
+    return F.lit(None).cast("binary").alias(name)

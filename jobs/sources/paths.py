@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
+from fsspec.implementations.local import LocalFileSystem
+
 from jobs.sources.record import SourceError, is_bad_text
 from udfs import text_files
 from udfs.files import file_errors, file_system
@@ -132,10 +134,13 @@ def open_binary(path: str) -> IO[bytes]:
     """Open a local path or URI for seeking reads.
 
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: it cannot be opened, or is no file but a folder, a pipe or a device, which may have no end.
     """
     try:
         fs, inner = _file_system(path)
+        # Only on a disk: elsewhere there are no pipes, and a server would be asked once more.
+        if isinstance(fs, LocalFileSystem) and fs.info(inner)["type"] != "file":
+            raise SourceError(f"{path} is no file: it is a folder, a pipe or a device")
         # Not fsspec.open: it reads [ and * in a file's name as a pattern.
         stream: IO[bytes] = fs.open(inner, "rb")
     except file_errors() as problem:

@@ -74,14 +74,16 @@ class Locator(TypedDict):
 # Lone surrogates and control characters; tab and line ends are text.
 _BAD = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BATCH_ROWS = 512
+_MAX_LINE = 550  # characters of an error
 
 
 class SourceError(DualsetError, ValueError):
     """A source as a whole cannot be read; the one-line message names the file and what is wrong with it."""
 
     def __init__(self, message: str) -> None:
-        """Keep one line of ASCII: it may have to be read back from a traceback."""
-        super().__init__(" ".join(message.encode("ascii", "backslashreplace").decode().split()))
+        """Keep one line of ASCII, not too long: it may have to be read back from a traceback, and may quote what a file holds."""
+        line = " ".join(message.encode("ascii", "backslashreplace").decode().split())
+        super().__init__(line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 200]} ... {line[-150:]}")
 
 
 @dataclass(frozen=True)

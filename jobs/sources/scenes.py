@@ -92,6 +92,6 @@ def _series(options: dict[str, str], split: str | None) -> "Series":
 
 def _number(options: dict[str, str], name: str, default: int, least: int, most: int) -> int:
     text = options.get(name, str(default))
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise SourceError(f"{name} must be a number from {least} to {most}, not {text!r}")
+    if not text.isdecimal() or len(text) > 20 or not least <= int(text) <= most:
+        raise SourceError(f"{name} must be a number from {least} to {most}, not {text[:40]!r}")
     return int(text)

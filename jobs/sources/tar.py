@@ -183,7 +183,8 @@ def _headers(file: str, stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
                 end = tar.offset
                 yield header
             end = tar.offset
-    except (tarfile.TarError, OSError, EOFError, ValueError, LookupError, OverflowError) as problem:  # tarfile checks little
+    # tarfile checks little, and calls itself for each header in a row that only gives names.
+    except (tarfile.TarError, OSError, EOFError, ValueError, LookupError, OverflowError, RecursionError) as problem:
         raise SourceError(f"{file} is no tar, or is truncated or damaged: {problem}") from None
     # tarfile takes a broken header for the end of the archive, and would silently drop what follows.
     stream.seek(end)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from jobs.engine.tables import Store, schema
 from jobs.look.measure import markdown, measure, union_iou
+from jobs.look.measure.stages import gone
 from jobs.settings import load_settings
 from udfs.masks import to_rle
 from udfs.thumbnail import COLOURS, thumbnail
@@ -96,6 +97,14 @@ def store(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
     seconds = {"load": 1.0, "decode": 0.1, "model": 0.5, "encode": 0.0}
     write("runs", run | {"seconds": seconds, "settings": load_settings().model_dump_json()})
     return store
+
+
+def test_what_no_detector_looked_at_is_empty(spark: Any) -> None:
+    """A detector that only copies annotations gives no score at all."""
+    unseen = "SELECT 1 AS subset, 'ok' AS status, CAST(NULL AS DOUBLE) AS residual, CAST(NULL AS DOUBLE) AS intruder"
+    spark.sql(unseen).createOrReplaceTempView("measured_rechecks")
+    rows = gone(Store(spark, "unused"), 0.5, 0.15).rows
+    assert [row[1:3] for row in rows] == [("1", "0")] * 2 and {cell for row in rows for cell in row[3:]} == {""}, rows
 
 
 def test_every_number_against_a_count_by_hand(store: Store) -> None:

@@ -71,6 +71,7 @@ def test_a_tar_member_is_read_by_offset(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar") as tar:
         offset = tar.getmember("a.txt").offset_data
     assert read_bytes(locator(tmp_path / "x.tar", offset, 10), 10) == b"one member"
+    assert read_bytes(locator(tmp_path / "x.tar", float(offset), 10.0), 10) == b"one member"  # type: ignore[arg-type]
     assert status_of(locator(tmp_path / "x.tar", offset, 11), 10) == "file_too_large"
     assert status_of(locator(tmp_path / "x.tar", offset, 0)) == "empty_file"
     assert status_of(locator(tmp_path / "x.tar", 10**6, 10)) == "empty_file"

@@ -59,9 +59,11 @@ def study(
         bench = Bench(regime, data, work / regime.name / RUNS)
         remaining = do_runs(bench, output, budget_minutes or 1e9, extended, progress, arm or ())
         progress(f"{remaining} runs left" if remaining else "all runs are done")
-    for reported in WORLDS.values():
-        for file in write_report(output, replace(plan, world=reported), extended):
-            progress(f"written: {file}")
+    written = [file for other in WORLDS.values() for file in write_report(output, replace(plan, world=other), extended)]
+    for file in written:
+        progress(f"written: {file}")
+    if not written:
+        progress(f"{output} has no runs to report: --budget-minutes makes some")
 
 
 def progress(line: str) -> None:

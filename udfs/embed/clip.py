@@ -56,7 +56,10 @@ class ClipModel:
         if Path(name).is_dir():
             name = f"local-dir:{name}"
         elif not checkpoint:
-            raise ValueError("embedder.checkpoint is empty: random weights would make columns of noise")
+            raise ValueError(
+                f"{name} is no folder of a model with its weights, and the checkpoint is empty (embedder.checkpoint,"
+                " --checkpoint): random weights would make columns of noise"
+            )
         elif Path(name).is_file():
             name, options = register(Path(name))
         else:

@@ -48,6 +48,8 @@ def read_bytes(locator: Locator | None, max_bytes: int) -> bytes:
     if locator is None or not locator.get("path") or _is_unsafe(locator["path"]):
         raise FetchError("unsafe_path", "the record names no file that may be opened")
     path, offset, length = locator["path"], locator.get("offset"), locator.get("length")
+    # Spark gives whole numbers as floats where other rows of the batch, of whole files, have none.
+    offset, length = (None if number is None else int(number) for number in (offset, length))
     if offset is not None and length is None:
         raise FetchError("unreadable_file", f"{path} is a row of a Parquet file, which is joined and not opened")
     try:

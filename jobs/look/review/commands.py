@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import Profile, Root, Set, absolute, err, log, open_run
+from jobs.console import Profile, Root, Set, absolute, err, log, open_filled
 
 review_app = typer.Typer(
     no_args_is_help=True, help="Let people judge some pairs: their verdicts overrule the filter and measure it."
@@ -28,7 +28,7 @@ def review_export(
     from jobs.look.review import export_page
     from jobs.look.status import require_tables
 
-    this = open_run(root, profile, set_)
+    this = open_filled(root, profile, set_)
     require_tables(this.store)
     path = absolute(output) if output else f"{this.store.root}/review.html"
     pairs, size = export_page(this.store, this.settings, path, count, random, rejected, seed)
@@ -47,7 +47,7 @@ def review_import(
     from jobs.look.review.verdicts import import_verdicts
     from jobs.look.status import require_tables
 
-    this = open_run(root, profile, set_)
+    this = open_filled(root, profile, set_)
     require_tables(this.store)
     result = import_verdicts(this.store, this.settings, [absolute(file) for file in files])
     log(f"{result.written} verdicts added, {result.known} were known already")
@@ -70,7 +70,7 @@ def review_summary(
     from jobs.look.review.summary import lines, summarise
     from jobs.look.status import require_tables
 
-    this = open_run(root, profile, set_)
+    this = open_filled(root, profile, set_)
     require_tables(this.store)
     summary = summarise(this.store)
     sys.stdout.write(json.dumps(asdict(summary)) + "\n" if as_json else "".join(f"{line}\n" for line in lines(summary)))

@@ -1,5 +1,5 @@
 -- Seconds of each stage, in all and for each source image.
-WITH sources AS (SELECT count(*) AS images FROM measured_images),
+WITH sources AS (SELECT nullif(count(*), 0) AS images FROM measured_images),
      stages AS (SELECT stage, min(started_at) AS started, count(*) AS batches, sum(rows_in) AS rows_in,
                     sum(wall_seconds) AS wall, sum(seconds.load) AS load, sum(seconds.decode) AS decode,
                     sum(seconds.model) AS model, sum(seconds.encode) AS encode
