@@ -16,7 +16,8 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from jobs.console import absolute, log, open_run, run_app
-from jobs.engine.stream import Batch, Run, Stage, bring_up_to_date
+from jobs.engine.stream import Batch, Run, Stage
+from jobs.engine.versions import bring_up_to_date
 from jobs.engine.writers import writing
 from udfs.factory import model_udf
 from udfs.fetch.locator import FetchError

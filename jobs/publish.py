@@ -21,10 +21,13 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.chain import CHAIN, SIDE_STAGES
 from jobs.console import Profile, Root, Set, log, open_run, run_command
 from jobs.engine.policy import describe
-from jobs.engine.stream import StageError
-from jobs.engine.tables import Store, delete
+from jobs.engine.stream import StageError, any_made_anew
+from jobs.engine.tables import Store, delete, literal
+from jobs.engine.versions import MADE_FROM, mixed
+from jobs.engine.views import latest
 from jobs.engine.writers import writing
 from jobs.look.status import current_runs
 from jobs.settings import Settings, settings_hash
@@ -53,6 +56,7 @@ def publish(store: Store, settings: Settings, log: Callable[[str], None] = lambd
         StageError: a table is missing, or there are fewer families than shards.
     """
     pinned = pin(store)
+    _refuse_outdated(pinned)
     made_from = {name: table.model_dump() for name, table in pinned.tables.items()}
     identity = [made_from, settings_hash(settings, ("policy", "publish")), settings.plan.remove_score, SCHEMA_HASH]
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -78,6 +82,20 @@ def publish(store: Store, settings: Settings, log: Callable[[str], None] = lambd
         delete(folder)
     log("records were withdrawn meanwhile: once more, without them")
     return publish(store, settings, log)
+
+
+def _refuse_outdated(pinned: Pinned) -> None:
+    """Refuse tables of which one has records that were made anew, and another what was made from their earlier rows."""
+    if not any_made_anew(pinned):
+        return
+    for stage in (*CHAIN, *SIDE_STAGES):
+        reads = [table for table in MADE_FROM.get(stage.target, ()) if table in pinned.tables]
+        if stage.target in pinned.tables and reads and (count := mixed(pinned, stage.target, reads).count()):
+            side = f" --stages {stage.name}" if stage in SIDE_STAGES else ""
+            raise StageError(
+                f"{count} records were made anew, and their rows in {stage.target} are not yet:"
+                f" dualset run --root {pinned.root}{side}, then publish again"
+            )
 
 
 def _dropped(store: Store, pinned: Pinned) -> list[str]:
@@ -150,8 +168,8 @@ def waves(pinned: Pinned, settings: Settings) -> list[list[str]]:
         StageError: there are fewer families than shards.
     """
     seed, size = settings.publish.seed, settings.publish.wave_batches
-    families = pinned.read("families").where("status = 'ok'").groupBy("ingest_batch").count()
-    sizes = {row["ingest_batch"]: row["count"] for row in families.collect()}
+    families = pinned.spark.sql(latest(pinned, "families", withdrawn=False)).where("status = 'ok'")
+    sizes = {row["ingest_batch"]: row["count"] for row in families.groupBy("ingest_batch").count().collect()}
     _enough(sum(sizes.values()), settings)
     order = sorted(sizes, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     return [order[start : start + size] for start in range(0, len(order), size)]
@@ -200,7 +218,7 @@ def _count(families: DataFrame, counts: Counter[str], lattice: dict[tuple[int, i
 
 def _files(spark: SparkSession, folder: str) -> list[dict[str, object]]:
     """What was really written, file by file; the images' bytes are not read."""
-    rows = spark.read.parquet(f"{folder}/data").groupBy("_metadata.file_path", "_metadata.file_size", "shard")
+    rows = spark.read.parquet(literal(f"{folder}/data")).groupBy("_metadata.file_path", "_metadata.file_size", "shard")
     sums = rows.agg(
         F.count("*").alias("families"),
         F.sum(F.size("subsets")).alias("images"),
@@ -217,7 +235,7 @@ def _files(spark: SparkSession, folder: str) -> list[dict[str, object]]:
 
 def _vocabulary(spark: SparkSession, folder: str) -> list[str]:
     named = f"flatten(transform(variant_names, names -> split(names, '[{JOINT}]')))"
-    rows = spark.read.parquet(f"{folder}/data").select(F.expr(f"explode(concat(labels, detected, {named})) AS label"))
+    rows = spark.read.parquet(literal(f"{folder}/data")).select(F.expr(f"explode(concat(labels, detected, {named})) AS label"))
     return sorted(row["label"] for row in rows.where("label <> ''").distinct().collect())
 
 

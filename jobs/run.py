@@ -34,16 +34,32 @@ def run(
 
 def retry(
     root: Root,
-    status: Annotated[str, typer.Option(help="the status to try again, such as model_error")],
-    stages: Annotated[str, typer.Option(help="names, comma-separated; default: the whole chain")] = "",
+    status: Annotated[str, typer.Option(help="the status to try again, such as model_error")] = "",
+    stand_ins: Annotated[
+        bool, typer.Option("--stand-ins", help="ask the language models again where rules stood in for them")
+    ] = False,
+    stages: Annotated[str, typer.Option(help="names, comma-separated; default: all")] = "",
     profile: Profile = "photos",
     set_: Set = None,
 ) -> None:
-    """Retry the rows that have a given status. Those that succeed continue with the next ``dualset run``."""
-    from jobs.chain import NAMES
-    from jobs.chain import retry as retry_rows
+    """Retry the rows that have a given status, or that rules made in place of a language model.
 
-    for stage, count in retry_rows(open_filled(root, profile, set_), status, _names(stages) or list(NAMES)).items():
+    What comes after them is made, or made anew, by the next ``dualset run``.
+    """
+    from jobs.chain import NAMES
+    from jobs.engine.stream import ORIGINS
+    from jobs.retry import retry as retry_rows
+    from jobs.retry import retry_stand_ins
+
+    if bool(status) == stand_ins:
+        raise typer.BadParameter("give either --status or --stand-ins")
+    invocation = open_filled(root, profile, set_)
+    if stand_ins:
+        for stage, (asked, written) in retry_stand_ins(invocation, _names(stages) or list(ORIGINS)).items():
+            log(f"{stage}: {asked} records asked again, {written} of them made anew")
+        log(f"next: dualset run --root {invocation.store.root}")
+        return
+    for stage, count in retry_rows(invocation, status, _names(stages) or list(NAMES)).items():
         log(f"{stage}: {count} rows tried again")
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from jobs.console import Profile, Root, Set, log, open_run, run_command
-from jobs.engine.stream import Stage, bring_up_to_date
+from jobs.engine.stream import Stage
+from jobs.engine.versions import bring_up_to_date
 
 
 def submit(stage: Stage) -> None:

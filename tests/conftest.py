@@ -1,6 +1,5 @@
 """One Spark session for all tests that need one, the originals that they start from, and which tests may be skipped."""
 
-import json
 import os
 import random
 import sys
@@ -48,13 +47,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """A local session as the command line opens it, with a small heap, and with both compilers, as it lasts long."""
-    from jobs.engine.session import JVM, open_session
+    """A local session as the command line opens it, with a small heap."""
+    from jobs.engine.session import open_session
     from jobs.settings import load_settings
 
     os.chdir(tmp_path_factory.mktemp("spark"))  # Spark leaves files in the folder that it is started in
-    options = f"spark.conf={json.dumps({'spark.driver.extraJavaOptions': JVM})}"
-    session = open_session(load_settings("photos", ["spark.driver_memory=2g", options]))
+    session = open_session(load_settings("photos", ["spark.driver_memory=2g"]))
     yield session
     session.stop()
 

@@ -37,6 +37,24 @@ def file_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
     return (OSError, *more, library.BotoCoreError) if library else (OSError, *more)
 
 
+def mark(url: str) -> None:
+    """Leave an empty file on any file system, in a folder that exists."""
+    files, name = file_system(url)
+    files.pipe_file(name, b"")
+
+
+def read_text(url: str) -> str:
+    """A small text file on any file system; bytes that are no UTF-8 become question marks."""
+    files, name = file_system(url)
+    return files.cat_file(name).decode(errors="replace")
+
+
+def present(url: str) -> bool:
+    """Whether there is a file or folder of this name on any file system."""
+    files, name = file_system(url)
+    return files.exists(name)
+
+
 def listed(folder: str) -> list[str]:
     """The names in a folder on any file system; none if it does not exist."""
     files, name = file_system(folder)

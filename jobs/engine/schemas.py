@@ -36,14 +36,14 @@ SECONDS = "STRUCT<load: DOUBLE, decode: DOUBLE, model: DOUBLE, encode: DOUBLE>"
 
 STATE = """
     attempt INT NOT NULL COMMENT '0, then one more for each retry; the last one counts',
-    status STRING NOT NULL COMMENT 'ok, or a short reason code; only ok rows go on',
+    status STRING NOT NULL COMMENT 'ok, or a short reason code; only ok rows go on; superseded: the record has this key no more',
     error STRING COMMENT 'what went wrong, in words'"""
 LINEAGE = f"""
     model STRING COMMENT 'name of the model that made the row',
     model_version STRING COMMENT 'hash or version of its weights or rules',
     settings_hash STRING COMMENT 'hash of the settings of the stage',
     run_id STRING COMMENT 'the run that wrote the row',
-    batch_id BIGINT COMMENT 'micro-batch of the stage',
+    batch_id BIGINT COMMENT 'micro-batch of the stage; -1: a retry; less: a record made anew, version -1 - batch_id',
     device STRING COMMENT 'where the model ran',
     seconds {SECONDS} COMMENT 'share of this row in the time of its model batch'"""
 

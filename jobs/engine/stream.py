@@ -9,12 +9,12 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.errors import AnalysisException, StreamingQueryException
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
@@ -25,7 +25,11 @@ from jobs.engine.tables import Store, delete, schema
 from jobs.engine.writers import BRIEFLY_S, Say, writing
 from jobs.settings import Settings, settings_hash
 from udfs.errors import DualsetError
-from udfs.files import listed
+from udfs.files import listed, present, read_text
+
+# A row with a lower batch_id than this belongs to a record that was made anew: see jobs.engine.versions.
+RETRIED = -1
+ORIGINS = ("extract", "rewrite")  # the stages from which on a record may be made anew
 
 Report = Callable[[str, dict[str, Any]], None]
 
@@ -43,6 +47,7 @@ class Batch:
     settings: Settings
     ingest_batches: tuple[str, ...] = ()
     attempt: int = 0
+    made_anew: bool = False  # whether any record of the root was: its rows have later attempts
     kept: list[DataFrame] = field(default_factory=list)
 
     def keep(self, rows: DataFrame) -> DataFrame:
@@ -52,8 +57,10 @@ class Batch:
 
     def lookup(self, table: str) -> DataFrame:
         """The ok rows of an earlier table for the ingest batches of this micro-batch; files of other batches are not read."""
-        rows = self.store.read(table)
-        return rows.where(F.col("ingest_batch").isin(list(self.ingest_batches)) & (F.col("status") == "ok"))
+        rows = self.store.read(table).where(F.col("ingest_batch").isin(list(self.ingest_batches)))
+        if self.made_anew:
+            rows = last_attempts(rows, table)
+        return rows.where(F.col("status") == "ok")
 
     @property
     def partitions(self) -> int:
@@ -104,7 +111,7 @@ def start(stage: Stage, run: Run, check: Callable[[], None] = lambda: None) -> S
     return (
         store.stream(stage.source, files)
         .writeStream.queryName(f"dualset_{stage.name}")
-        .foreachBatch(partial(_process, stage, run, generation, check))
+        .foreachBatch(partial(_process, stage, run, generation, check, made_anew=any_made_anew(store)))
         .option("checkpointLocation", f"{store.checkpoint(stage.name)}/stream")
         .trigger(availableNow=True)
         .start()
@@ -123,16 +130,18 @@ def finish(query: StreamingQuery, stage: Stage) -> None:
         raise StageError(f"{stage.name} failed: {first_cause(str(problem))}") from problem
 
 
-def bring_up_to_date(stage: Stage, run: Run) -> None:
-    """Process all rows that the stage's source holds now, as the only writer of the stage's table.
+def any_made_anew(store: Store) -> bool:
+    """Whether any record was made anew: nothing is asked of the tables where none was."""
+    return any(present(f"{store.checkpoint(stage)}/made_anew") for stage in ORIGINS)
 
-    Raises:
-        StageError: the query cannot start (``start``), or failed.
-        jobs.engine.tables.TableError: a table has other columns.
-        jobs.engine.writers.WriterError: another machine writes the table.
-    """
-    with writing(run.store.root, [stage.target], run.say) as check:
-        finish(start(stage, run, check), stage)
+
+def last_attempts(rows: DataFrame, table: str) -> DataFrame:
+    """Of some rows of a table the last attempt at each key. Narrow, as only keys that were tried again are broadcast."""
+    key = TABLES[table].key
+    later = rows.where("attempt > 0").select(*key, "attempt")
+    same = " AND ".join(f"later.{name} = t.{name}" for name in key)
+    condition = F.expr(f"{same} AND later.attempt > t.attempt")
+    return rows.alias("t").join(F.broadcast(later).alias("later"), on=condition, how="left_anti")
 
 
 def write(stage: Stage, run: Run, rows: DataFrame, batch_id: int, attempt: int, application: str, version: int) -> None:
@@ -168,16 +177,23 @@ def reset(stages: Sequence[Stage], run: Run) -> None:
         run.store.drop(stage.target)
 
 
-def _process(stage: Stage, run: Run, generation: str, check: Callable[[], None], rows: DataFrame, batch_id: int) -> None:
+def _process(
+    stage: Stage, run: Run, generation: str, check: Callable[[], None], rows: DataFrame, batch_id: int, *, made_anew: bool
+) -> None:
     started, clock = time.time(), time.perf_counter()
     rows = rows.where(F.col("status") == "ok")
     if stage.source == "records":
         rows = rows.withColumn("ingest_batch", F.lit(f"{batch_id:08d}"))
+    elif made_anew:
+        rows = rows.where(F.col("batch_id") >= RETRIED)  # jobs.engine.versions makes the others
     if not stage.blob_source:
         rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
     key = TABLES[stage.source].key
     counts = rows.groupBy("ingest_batch").agg(F.count("*").alias("count"), F.count_distinct(*key).alias("keys")).collect()
-    batch = Batch(rows, run.store, run.settings, tuple(sorted(row["ingest_batch"] for row in counts)))
+    batch = Batch(rows, run.store, run.settings, tuple(sorted(row["ingest_batch"] for row in counts)), made_anew=made_anew)
+    if made_anew and stage.source != "records":
+        current = F.broadcast(batch.lookup(stage.source).select(*key, "attempt"))
+        batch = replace(batch, rows=rows.join(current, on=[*key, "attempt"], how="left_semi"))
     try:
         if stage.source != "records":  # of records, ingest itself leaves out what it knows
             _refuse_known(stage, run, batch, batch_id, counts)
@@ -284,12 +300,27 @@ def refuse_half_checkpoint(stage: Stage, run: Run, generation: str) -> None:
     done = store.read("runs").where((F.col("stage") == stage.name) & (F.col("generation") == generation))
     last = done.agg(F.max("batch_id")).first()
     assert last is not None, "an aggregate without groups has one row"
-    planned = max((int(name) for name in listed(f"{store.checkpoint(stage.name)}/stream/offsets") if name.isdigit()), default=-1)
+    offsets = f"{store.checkpoint(stage.name)}/stream/offsets"
+    planned = max((int(name) for name in listed(offsets) if name.isdigit()), default=-1)
+    if planned >= 0 and not _is_whole_offset(read_text(f"{offsets}/{planned}")):
+        raise StageError(
+            f"the checkpoint of {stage.name} is not whole: its file offsets/{planned} is cut short;"
+            f" start the stage anew with: {_fresh_command(stage, run)}"
+        )
     if last[0] is not None and planned < last[0]:
         raise StageError(
             f"the checkpoint of {stage.name} is not whole: {stage.target} has micro-batch {last[0]}, and the checkpoint knows of"
             f" {planned + 1} micro-batches; start the stage anew with: {_fresh_command(stage, run)}"
         )
+
+
+def _is_whole_offset(text: str) -> bool:
+    """Whether this is what Spark notes before a micro-batch: a version, its metadata, and an offset of each source."""
+    version, *notes = text.splitlines() or [""]
+    try:
+        return version == "v1" and len(notes) == 2 and all(isinstance(json.loads(note), dict) for note in notes)
+    except ValueError:
+        return False
 
 
 def _fresh_command(stage: Stage, run: Run) -> str:
@@ -332,11 +363,17 @@ def _note_of(stage: Stage, run: Run) -> str:
 
 
 def written_note(run: Run, stage: Stage) -> dict[str, str] | None:
-    """What a stage's checkpoint says, ``generation`` and ``settings_hash``; None without a checkpoint."""
+    """What a stage's checkpoint says, ``generation`` and ``settings_hash``; None without a checkpoint.
+
+    Raises:
+        StageError: the note is damaged.
+    """
+    note = _note_of(stage, run)  # not read by Spark, which takes [ and * in a root's name for a pattern
+    text = "".join(read_text(f"{note}/{name}") for name in listed(note) if name.startswith("part-"))
     try:
-        lines = run.store.spark.read.text(_note_of(stage, run)).collect()
-    except AnalysisException as problem:
-        if problem.getCondition() != "PATH_NOT_FOUND":
-            raise
-        return None
-    return json.loads(lines[0]["value"]) if lines else None
+        return json.loads(text) if text else None
+    except ValueError as problem:
+        raise StageError(
+            f"the checkpoint of {stage.name} is not whole: its note is cut short; start the stage anew with:"
+            f" {_fresh_command(stage, run)}"
+        ) from problem

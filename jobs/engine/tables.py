@@ -161,6 +161,11 @@ def shape(data_type: DataType) -> str:
     return data_type.simpleString()
 
 
+def literal(path: str) -> str:
+    """A path for ``spark.read``, which takes some characters for a pattern."""
+    return "".join(f"\\{letter}" if letter in "*?[]{},\\" else letter for letter in path)
+
+
 def delete(path: str) -> None:
     """Remove a folder on any file system, if it exists."""
     files, name = file_system(path)

@@ -7,16 +7,32 @@ images, a checkpoint knows every micro-batch of its table, a snapshot has the fi
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.chain import CHAIN, SIDE_STAGES
+from jobs.chain import CHAIN, SIDE_STAGES, stages_named
 from jobs.engine.schemas import TABLES
-from jobs.engine.stream import Run, Stage, StageError, refuse_half_checkpoint, refuse_lost_table, written_note
+from jobs.engine.stream import (
+    RETRIED,
+    Run,
+    Stage,
+    StageError,
+    any_made_anew,
+    first_cause,
+    refuse_half_checkpoint,
+    refuse_lost_table,
+    written_note,
+)
 from jobs.engine.tables import Store
+from jobs.engine.versions import outdated
 from jobs.engine.views import latest
+from jobs.inpaint import MASKS
 from jobs.look.status import current_runs
+from jobs.settings import settings_hash
 from jobs.snapshot.manifest import MANIFEST, SnapshotError, read_manifest
+from udfs.factory import model_udf
 from udfs.files import file_system, listed
 
 USABLE = "filter(captions, c -> c.status IN ('ok', 'not_monotone'))"
@@ -32,8 +48,12 @@ class Finding:
     mend: str = ""  # the command that mends it
 
 
-def check(run: Run) -> Iterator[Finding]:
+def check(run: Run, deep: int = 0) -> Iterator[Finding]:
     """Check every promise that the tables which exist allow to check, one after the other.
+
+    Args:
+        run: the root, and for ``deep`` the settings that its images were made with.
+        deep: of so many families, drawn by a hash, all pixels are compared.
 
     Raises:
         StageError: the root has no table at all.
@@ -41,17 +61,27 @@ def check(run: Run) -> Iterator[Finding]:
     store = run.store
     if not store.exists("records"):
         raise StageError(f"{store.root} has no records: it is no root, or nothing was ingested yet")
-    for name in TABLES:
-        if store.exists(name):
-            yield unique_keys(store, name)
+    names = [name for name in TABLES if store.exists(name)]
+    damaged = []
+    for name in names:
+        try:
+            finding = unique_keys(store, name)
+        except (PySparkException, Py4JJavaError) as problem:  # the latter for a file that is none
+            damaged.append(name)
+            finding = Finding(f"{name}: can be read", "", first_cause(str(problem)), _fresh(store, name))
+        yield finding
+    if damaged:  # what follows would only fail on them again
+        names = []
     for stage in CHAIN:
-        if stage.source in ("records", "images", "components", "instances", "families") and store.exists(stage.target):
+        if stage.source in ("records", "images", "components", "instances", "families") and stage.target in names:
             yield conserved(store, stage)
-    if store.exists("dual_images"):
+    if "dual_images" in names:
         yield whole_lattices(store)
-    if store.exists("rechecks"):
+    if deep and "dual_images" in names:
+        yield kept_pixels(run, deep)
+    if "rechecks" in names:
         yield rechecked(store)
-    if store.exists("scores"):
+    if "scores" in names:
         yield scored(store)
     for stage in (*CHAIN, *SIDE_STAGES):
         yield whole_checkpoint(run, stage)
@@ -78,8 +108,13 @@ def unique_keys(store: Store, table: str) -> Finding:
 
 def conserved(store: Store, stage: Stage) -> Finding:
     """Each ok row of a stage's source has a row in its target, unless it waits for the next run; each row has its source."""
-    ready = store.read(stage.source).where("status = 'ok'").select("record_id")
-    made = store.read(stage.target).select("record_id")
+    read = store.read(stage.source).where("status = 'ok'")
+    ready, made = (_rows(store, table).select("record_id", "status") for table in (stage.source, stage.target))
+    ready, made = ready.where("status = 'ok'").select("record_id"), made.select("record_id")
+    if stage.source != "records" and any_made_anew(store):
+        read = read.where(f"batch_id >= {RETRIED}")
+        next_run = outdated(stage, store).select("record_id")  # sees to these, whatever their rows are now
+        ready, made = ready.union(next_run), made.union(next_run)
     absent = ready.distinct().join(made, on="record_id", how="left_anti")
     orphans = made.distinct().join(ready, on="record_id", how="left_anti")
     promise = f"{stage.source} -> {stage.target}: no row is lost"
@@ -90,7 +125,7 @@ def conserved(store: Store, stage: Stage) -> Finding:
     taken = (
         current_runs(store).where(F.col("stage") == stage.name).agg(F.sum("rows_in")).first() if store.exists("runs") else None
     )
-    waiting = ready.count() - ((taken[0] or 0) if taken else 0)
+    waiting = read.count() - ((taken[0] or 0) if taken else 0)
     lost = absent.count() - max(waiting, 0)
     if lost > 0:
         breach = f"{lost} records were read and have no row, such as {_example(absent)}"
@@ -101,7 +136,7 @@ def conserved(store: Store, stage: Stage) -> Finding:
 def whole_lattices(store: Store) -> Finding:
     """A family of n components whose texts were written has the subsets 0 to 2^n - 1, whether or not their images are ok."""
     families = store.spark.sql(f"SELECT record_id, n FROM {_current(store, 'families')} WHERE status = 'ok'")  # noqa: S608
-    images = store.read("dual_images").select("record_id", "subset").distinct()
+    images = _up_to_date(store, "inpaint", _rows(store, "dual_images").select("record_id", "subset").distinct())
     counted = images.groupBy("record_id").agg(F.count("*").alias("images"), F.max("subset").alias("last"))
     joined = counted.join(families, on="record_id")
     broken = joined.where("images <> shiftleft(1, n) OR last <> shiftleft(1, n) - 1")
@@ -113,18 +148,51 @@ def whole_lattices(store: Store) -> Finding:
     return Finding(promise, found, f"{broken.count()} families, such as {example}", _fresh(store, "dual_images"))
 
 
+def kept_pixels(run: Run, count: int) -> Finding:
+    """The images of some families differ only where something was removed (``udfs.inpaint.verify``)."""
+    store, stage = run.store, stages_named(["inpaint"])[0]
+    promise = "dual_images: only what was removed is changed"
+    duals = _up_to_date(store, "inpaint", _rows(store, "dual_images")).where("status = 'ok'")
+    duals = duals.where(F.col("settings_hash") == settings_hash(run.settings, stage.sections))
+    sample = duals.select("record_id").distinct().orderBy(F.xxhash64("record_id")).limit(count).localCheckpoint()
+    components = (
+        _rows(store, "families")
+        .join(_rows(store, "instances").select("record_id", "instances"), on="record_id")
+        .select("record_id", F.expr(MASKS).alias("components"))
+    )
+    # The only bytes that are brought together are those of the sample.
+    whole = duals.join(F.broadcast(sample), on="record_id").groupBy("record_id")
+    families = (
+        whole.agg(F.collect_list(F.struct("subset", "image")).alias("duals"))
+        .join(F.broadcast(components.join(F.broadcast(sample), on="record_id")), on="record_id")
+        .join(_rows(store, "images").join(F.broadcast(sample), on="record_id").select("record_id", "image"), on="record_id")
+    )
+    verify = model_udf("udfs.inpaint.verify:FamilyVerifier", run.settings, "problems ARRAY<STRING>, images INT", batch_size=1)
+    results = families.select("record_id", verify(F.struct("record_id", "image", "components", "duals")).alias("result"))
+    problems = "IF(result.status = 'ok', result.problems, array(result.error)) AS problems"
+    rows = results.selectExpr("record_id", problems, "result.images").orderBy("record_id").collect()
+    broken = [row for row in rows if row["problems"]]
+    if broken:
+        example = f"{broken[0]['record_id']}: {broken[0]['problems'][0]}"
+        return Finding(promise, "", f"{len(broken)} of {len(rows)} families, such as {example}", _fresh(store, "dual_images"))
+    if not rows:
+        return Finding(promise, "none compared: give the --profile and --set that the images were made with")
+    return Finding(promise, f"{sum(row['images'] for row in rows)} images of {len(rows)} families")
+
+
 def rechecked(store: Store) -> Finding:
     """Each recheck is of a dual image."""
     keys = ["record_id", "subset"]
-    rows = store.read("rechecks").select(*keys).distinct()
-    orphans = rows.join(store.read("dual_images").where("status = 'ok'").select(*keys), on=keys, how="left_anti")
+    rows = _up_to_date(store, "recheck", _rows(store, "rechecks").select(*keys).distinct())
+    orphans = rows.join(_rows(store, "dual_images").where("status = 'ok'").select(*keys), on=keys, how="left_anti")
     return _without_orphans(store, "rechecks", "dual_images", orphans)
 
 
 def scored(store: Store) -> Finding:
     """Each ok dual image that was scored was scored with every usable caption of its record."""
     families = store.spark.sql(f"SELECT record_id, size({USABLE}) AS usable FROM {_current(store, 'families')}")  # noqa: S608
-    counted = store.read("scores").groupBy("record_id", "subset").agg(F.count_distinct("caption_id").alias("scored"))
+    rows = _up_to_date(store, "score", _rows(store, "scores"))
+    counted = rows.groupBy("record_id", "subset").agg(F.count_distinct("caption_id").alias("scored"))
     joined = counted.join(families, on="record_id")
     broken = joined.where("scored <> usable")
     promise, found = "scores: every usable caption of every image", f"{joined.count()} images"
@@ -138,8 +206,8 @@ def scored(store: Store) -> Finding:
 def whole_checkpoint(run: Run, stage: Stage) -> Finding:
     """A stage could go on: its checkpoint fits its table."""
     promise = f"{stage.name}: the checkpoint fits the table"
-    note = written_note(run, stage)
     try:
+        note = written_note(run, stage)
         refuse_lost_table(stage, run)
         if note is None and not run.store.is_empty(stage.target):
             return Finding(promise, "", f"{stage.target} has rows and no checkpoint", _fresh(run.store, stage.target))
@@ -190,6 +258,18 @@ def _example(rows: DataFrame) -> str:
 
 def _current(store: Store, table: str) -> str:
     return latest(store, table, withdrawn=False)
+
+
+def _rows(store: Store, table: str) -> DataFrame:
+    return store.spark.sql(f"SELECT * FROM {_current(store, table)}")  # noqa: S608 - the store's own names
+
+
+def _up_to_date(store: Store, name: str, rows: DataFrame) -> DataFrame:
+    """Rows of the records of which no earlier row was made anew since."""
+    if not any_made_anew(store):
+        return rows
+    (stage,) = stages_named([name])
+    return rows.join(outdated(stage, store).select("record_id"), on="record_id", how="left_anti")
 
 
 def _fresh(store: Store, table: str) -> str:

@@ -24,7 +24,7 @@ def status(root: Root, profile: Profile = "photos", set_: Set = None) -> None:
     for stand_in in stand_ins(run.store):
         log(
             f"{stand_in.stage}: {stand_in.rows} {stand_in.what} by rules in place of the model ({stand_in.reason});"
-            f" to ask it again: dualset run --root {run.store.root} --fresh {stand_in.stage}"
+            f" to ask it again: dualset retry --root {run.store.root} --stand-ins"
         )
 
 
@@ -33,6 +33,7 @@ def check(
     profile: Profile = "photos",
     set_: Set = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    deep: Annotated[int, typer.Option(help="families whose pixels are compared too", min=0)] = 0,
 ) -> None:
     """Check a root for duplicate keys, lost rows, half lattices, damaged checkpoints and snapshots; exits with 1 if any."""
     from dataclasses import asdict
@@ -40,7 +41,7 @@ def check(
     from jobs.look.check import check as check_root
 
     breaches = 0
-    for finding in check_root(open_run(root, profile, set_)):
+    for finding in check_root(open_run(root, profile, set_), deep):
         breaches += bool(finding.breach)
         if as_json:
             sys.stdout.write(json.dumps(asdict(finding)) + "\n")

@@ -2,16 +2,18 @@
 
 from typing import NamedTuple
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.chain import CHAIN
-from jobs.engine.stream import StageError
+from jobs.engine.stream import StageError, any_made_anew
 from jobs.engine.tables import Store
+from jobs.engine.versions import outdated
+from jobs.engine.views import current_rows, latest
 
 
 class StageStatus(NamedTuple):
-    """A stage's line. ``waiting``: records that are ok in the source and have no row in the target table yet."""
+    """A stage's line. ``waiting``: records that are ok in the source and have no row in the target yet, or outdated ones."""
 
     stage: str
     table: str
@@ -42,21 +44,23 @@ def require_tables(store: Store) -> None:
 
 
 def stage_status(store: Store) -> list[StageStatus]:
-    """The status of each stage, in the order of the chain."""
+    """The status of each stage, in the order of the chain. Of rows that were tried again, the last attempt counts."""
     spent = _spent(store) if store.exists("runs") else {}
     statuses = []
     for stage in CHAIN:
         if not store.exists(stage.source):
             statuses.append(StageStatus(stage.name, stage.target))
             continue
-        ready = store.read(stage.source).where(F.col("status") == "ok").select("record_id").distinct()
+        ready = _current(store, stage.source).where(F.col("status") == "ok").select("record_id").distinct()
         if not store.exists(stage.target):
             statuses.append(StageStatus(stage.name, stage.target, waiting=ready.count()))
             continue
-        target = store.read(stage.target)
+        target = _current(store, stage.target)
         row = target.agg(F.count("*").alias("rows"), F.count_if(F.col("status") == "ok").alias("ok")).first()
         waiting = ready.join(target.select("record_id").distinct(), on="record_id", how="left_anti").count()
         assert row is not None, "an aggregate without groups has one row"
+        if stage.source != "records" and any_made_anew(store):
+            waiting += outdated(stage, store).join(target.select("record_id").distinct(), "record_id", "left_semi").count()
         rows, ok = row["rows"], row["ok"]
         statuses.append(StageStatus(stage.name, stage.target, rows, ok, rows - ok, waiting, *spent.get(stage.name, (0.0, 0))))
     return statuses
@@ -74,16 +78,28 @@ class StandIn(NamedTuple):
 def stand_ins(store: Store) -> list[StandIn]:
     """How many captions the rules read, and how many texts they wrote, in place of a language model, by reason."""
     counts = []
-    for stage, table, column, field in (
-        ("extract", "components", "captions", "extractor"),
-        ("rewrite", "dual_texts", "texts", "rewriter"),
-    ):
+    for stage, (table, column, maker) in MADE_BY.items():
         if store.exists(table):
-            made_by = store.read(table).select(F.explode(column).alias("row")).select(F.col(f"row.{field}").alias("maker"))
-            reason = F.regexp_extract("maker", r"^rules \((.+)\)$", 1)
-            groups = made_by.groupBy(reason.alias("reason")).count().where("reason <> ''").orderBy("reason").collect()
+            makers = current_rows(store, table).select(F.explode(f"{column}.{maker}").alias("maker"))
+            groups = makers.groupBy(F.expr(REASON).alias("reason")).count().where("reason <> ''").orderBy("reason").collect()
             counts += [StandIn(stage, column, group["reason"], group["count"]) for group in groups]
     return counts
+
+
+def stand_ins_in(stage: str) -> Column:
+    """How many captions, or texts, of a row of the stage's table rules made in place of a language model."""
+    _, column, maker = MADE_BY[stage]
+    return F.expr(f"size(filter(coalesce({column}.{maker}, array()), maker -> {REASON} <> ''))")
+
+
+# By stage its table, and which column says who made what. Captions that are not monotone are not for a model.
+MADE_BY = {"extract": ("components", "captions", "extractor"), "rewrite": ("dual_texts", "texts", "rewriter")}
+REASON = r"IF(maker = 'rules (not_monotone)', '', regexp_extract(coalesce(maker, ''), r'^rules \((.+)\)$', 1))"
+
+
+def _current(store: Store, table: str) -> DataFrame:
+    """The last attempts, withdrawn records included."""
+    return store.spark.sql(f"SELECT * FROM {latest(store, table, withdrawn=False)}")  # noqa: S608 - the store's own names
 
 
 def _spent(store: Store) -> dict[str, tuple[float, int]]:

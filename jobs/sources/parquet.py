@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T  # noqa: N812  Spark's own convention
 
+from jobs.engine.tables import literal
 from jobs.sources.gather import LINE, Line, gather
 from jobs.sources.paths import below, require
 from jobs.sources.record import RECORD, Locator, Origin, Row, SourceError, make_records, source_error, to_batches
@@ -99,7 +100,7 @@ def bytes_of(spark: SparkSession, paths: Sequence[str], column: str, steps: Sequ
 def _to_spark(path: str) -> str:
     """A file path of ``_metadata`` (a URI with %20 in it) for ``spark.read``: decoded, with pattern characters escaped."""
     plain = unquote(path) if urlparse(path).scheme else path
-    return "".join(f"\\{letter}" if letter in "*?[]{},\\" else letter for letter in plain)
+    return literal(plain)
 
 
 def _to_records(rows: list[Row], files: str, column: str, origin: Origin) -> Iterator[Row]:

@@ -22,8 +22,9 @@ from typing import Any
 from jobs import ingest
 from jobs.chain import fresh_from, run_chain
 from jobs.engine.session import open_session
-from jobs.engine.stream import Run, bring_up_to_date
+from jobs.engine.stream import Run
 from jobs.engine.tables import Store
+from jobs.engine.versions import bring_up_to_date
 from jobs.settings import Settings, load_settings
 from jobs.sources import records
 from tests.bench.photographs import repeat

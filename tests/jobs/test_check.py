@@ -1,15 +1,18 @@
 """`dualset check` over whole roots, and over roots that were damaged in one way each."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from jobs import cli
 from jobs.chain import run_chain
-from jobs.engine.stream import Run
+from jobs.engine.stream import Run, StageError
 from jobs.engine.tables import delete
 from jobs.look.check import check
 from jobs.publish import publish
@@ -24,12 +27,13 @@ BAD = Picture("bad.png", ["A cat."], data=b"no image")
 def whole(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root after the whole chain, with a snapshot, and a record that waits."""
     folder = tmp_path_factory.mktemp("whole")
-    run, source = roots.open_root(spark, folder / "root", "publish.shards=1"), Source(folder / "source")
+    root = folder / "root [1]{2}"  # characters that Spark takes for a pattern
+    run, source = roots.open_root(spark, root, "publish.shards=1"), Source(folder / "source")
     roots.take(run, source.write(PETS, BAD))
     run_chain(run)
     publish(run.store, run.settings)
     roots.take(run, source.write(Picture("late.png", ["A dog."], (("dog", (8, 10, 28, 40)),), shade=2)))
-    return folder / "root"
+    return root
 
 
 def keep_only(run: Run, table: str, rule: str) -> None:
@@ -75,3 +79,61 @@ def test_every_damage_is_found_and_named(
     ):
         assert breach in broken[promise]["breach"]
         assert broken[promise]["mend"].endswith(f"--fresh {stage}") or not stage
+
+
+FITS = "score: the checkpoint fits the table"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "promise", "breach", "mend"),
+    [
+        ("tables/families/part-*.parquet", "families: can be read", "", "--fresh plan"),
+        (
+            "checkpoints/score/stream/offsets/0",
+            FITS,
+            "its file offsets/0 is cut short",
+            "--fresh score",
+        ),
+        ("checkpoints/score/generation/part-*", FITS, "its note is cut short", "--fresh score"),
+    ],
+)
+def test_a_file_that_was_cut_short_is_a_breach(
+    spark: SparkSession, whole: Path, tmp_path: Path, pattern: str, promise: str, breach: str, mend: str
+) -> None:
+    shutil.copytree(whole, tmp_path / "root")
+    (path,) = (tmp_path / "root").glob(pattern)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+    run = roots.open_root(spark, tmp_path / "root")
+    (found,) = [finding for finding in check(run) if finding.breach]
+    assert found.promise == promise and breach in found.breach and found.mend.endswith(mend)
+    assert "\n" not in found.breach
+    if "checkpoint" in promise:
+        with pytest.raises(StageError, match=breach):
+            run_chain(run, ["score"])
+
+
+def test_pixels_of_a_sample_are_compared(spark: SparkSession, whole: Path, tmp_path: Path) -> None:
+    """In each format, and with an image that was painted over."""
+    promise = "dual_images: only what was removed is changed"
+    run = roots.open_root(spark, whole)
+    assert {finding.promise: finding.found for finding in check(run, deep=10)}[promise] == "4 images of 1 families"
+    other = roots.open_root(spark, whole, "inpainter.dilate=0.5")
+    assert {finding.promise: finding.found for finding in check(other, deep=10)}[promise].startswith("none compared")
+
+    shutil.copytree(whole, tmp_path / "root")
+    run = roots.open_root(spark, tmp_path / "root")
+    (row,) = run.store.read("dual_images").where("subset = 1").select("image").collect()
+    picture = Image.open(io.BytesIO(row["image"])).convert("RGB")
+    ImageDraw.Draw(picture).rectangle((0, 60, 3, 63), fill="white")
+    painted = io.BytesIO()
+    picture.save(painted, "PNG")
+    rows = run.store.read("dual_images").localCheckpoint()
+    image = F.when(F.col("subset") == 1, F.lit(bytearray(painted.getvalue()))).otherwise(F.col("image"))
+    rows = rows.withColumn("image", image).localCheckpoint()
+    run.store.drop("dual_images")
+    run.store.create("dual_images")
+    run.store.append(rows, "dual_images")
+    (found,) = [finding for finding in check(run, deep=10) if finding.breach]
+    assert found.promise == promise and found.mend.endswith("--fresh inpaint")
+    assert "1 of 1 families" in found.breach and "subset 1: 16 pixels changed outside the masks" in found.breach

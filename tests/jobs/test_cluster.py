@@ -16,8 +16,9 @@ from pyspark.sql import SparkSession
 
 from jobs import ingest
 from jobs.chain import run_chain
-from jobs.engine.stream import Run, bring_up_to_date
+from jobs.engine.stream import Run
 from jobs.engine.tables import Store
+from jobs.engine.versions import bring_up_to_date
 from jobs.settings import load_settings
 from jobs.sources import records
 from tests.support.kill import commits, marked, sweep

@@ -13,10 +13,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs import cli, console
-from jobs.chain import NAMES, fresh_from, retry, run_chain, stages_named
+from jobs.chain import NAMES, fresh_from, run_chain, stages_named
 from jobs.engine.stream import Run, StageError, start
 from jobs.engine.views import create_views
 from jobs.look.status import StandIn, stand_ins
+from jobs.retry import retry
 from jobs.settings import load_settings
 from jobs.withdraw import withdraw
 from tests.support import roots

@@ -9,8 +9,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import ingest
-from jobs.chain import retry, run_chain
+from jobs.chain import run_chain
 from jobs.engine.stream import Run, StageError
+from jobs.retry import retry
 from jobs.sources import records
 from tests.support import roots
 from tests.support.roots import Picture, Row, Source

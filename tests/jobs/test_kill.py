@@ -4,16 +4,25 @@
 """
 
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.support.kill import MOMENTS, STAGES, Point, Source, disturbed, draw, sweep, undisturbed
+from jobs import ingest
+from jobs.chain import run_chain
+from jobs.engine.stream import Run
+from jobs.engine.tables import Store
+from jobs.settings import load_settings
+from jobs.sources import records
+from tests.support.kill import MOMENTS, STAGES, Point, Source, disturbed, draw, sweep, timeline_of
 from tests.support.originals import Originals
 from tests.support.same_tables import differences, unequal
 
+START_S = 10  # until a command writes; it only places the random moments
 COUNTS = {"scenes": 12, "photographs": 4}  # photographs take longer and test the same kills
 
 
@@ -28,16 +37,32 @@ def source(originals: Originals, tmp_path: Path) -> Iterator[Source]:
 @pytest.mark.timeout(1800)
 def test_random_kills_leave_no_trace(spark: SparkSession, originals: Originals, source: Source, tmp_path: Path) -> None:
     reference, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
-    timeline = undisturbed(source, tmp_path / "whole")
+    timeline = undisturbed_here(spark, originals, source, tmp_path / "whole", tmp_path / "killed")
     # The same points by default, so that a failure can be reproduced; other points on demand.
     kills, seed = (2, 0) if originals.name == "scenes" else (1, 1)
     points = draw(kills, int(os.environ.get("DUALSET_KILL_SEED", seed)), timeline)
+    if any(point.stage in ("add", "ingest") for point in points):
+        shutil.rmtree(tmp_path / "killed")
     hit = disturbed(source, tmp_path / "killed", points, timeline)
     plan = f"points {[str(point) for point in points]}, killed at {[str(point) for point in hit]}"
     assert hit, plan
     duals = spark.read.format("delta").load(f"{reference}/tables/dual_images").where("status = 'ok' AND subset > 0").count()
     assert duals > 0, "nothing was removed from any image"
     assert differences(spark, reference, killed) == [], plan
+
+
+def undisturbed_here(
+    spark: SparkSession, originals: Originals, source: Source, root: Path, ingested: Path
+) -> dict[str, tuple[float, float]]:
+    """As the two commands would, in the session of the tests, which has started; ``ingested`` is the root after the first."""
+    began, settings = time.time() - START_S, load_settings("photos", source.settings)
+    run = Run(Store.of(spark, str(root), settings), settings)
+    options = {"images": str(originals.images), "captions": str(source.captions)}
+    ingest.add(run, records(spark, "coco", options, settings.ingest))
+    run_chain(run, ["ingest"])
+    shutil.copytree(root, ingested)
+    run_chain(run)
+    return timeline_of(root, began)
 
 
 def test_points_cover_all_stages_and_are_drawn_again_from_their_seed() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import ingest
-from jobs.engine.stream import bring_up_to_date
+from jobs.engine.versions import bring_up_to_date
 from jobs.scenes.write import Block, Series, SeriesError, blocks, claim, instances, join, make, write_block
 from jobs.sources import SourceError, complete, records, source_name
 from tests.support.roots import Run, by_key, check_complete, open_root, rows, run_stages

@@ -176,6 +176,11 @@ def undisturbed(source: Source, root: Path) -> dict[str, tuple[float, float]]:
     began = time.time()
     for command in source.commands(root).values():
         _finish(source, source.start(command))
+    return timeline_of(root, began)
+
+
+def timeline_of(root: Path, began: float) -> dict[str, tuple[float, float]]:
+    """What ``undisturbed`` returns, of a root that was begun then."""
     timeline: dict[str, tuple[float, float]] = {}
     previous = began
     for stage, table in STAGES.items():
@@ -202,9 +207,14 @@ def draw(count: int, seed: int, timeline: dict[str, tuple[float, float]], moment
 
 
 def disturbed(source: Source, root: Path, points: Sequence[Point], timeline: dict[str, tuple[float, float]]) -> list[Point]:
-    """Run everything, with a kill at each point and a restart after it; returns the points that were hit."""
+    """Run everything, with a kill at each point and a restart after it; returns the points that were hit.
+
+    What the root has already is not ingested again.
+    """
     hit: list[Point] = []
     for name, command in source.commands(root).items():
+        if name == "ingest" and root.exists():
+            continue
         targets = [point for point in points if (point.stage in ("add", "ingest")) == (name == "ingest")]
         hit += [point for point in targets if attack(source, root, command, point, timeline)]
         _finish(source, source.start(command))

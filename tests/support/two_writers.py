@@ -24,9 +24,11 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from jobs import ingest
-from jobs.chain import fresh_from, retry, run_chain
-from jobs.engine.stream import Run, bring_up_to_date
+from jobs.chain import fresh_from, run_chain
+from jobs.engine.stream import Run
+from jobs.engine.versions import bring_up_to_date
 from jobs.publish import publish
+from jobs.retry import retry
 from jobs.settings import load_settings
 from jobs.snapshot.manifest import MANIFEST, read_manifest
 from jobs.withdraw import withdraw

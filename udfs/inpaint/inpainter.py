@@ -80,7 +80,7 @@ class Backend(Protocol):
 
 
 @dataclass
-class _Family:
+class OpenFamily:
     """A row while it is worked on: the shrunk original, and the dilated mask of each component."""
 
     record_id: str
@@ -122,10 +122,10 @@ class Inpainter:
     def __call__(self, rows: Sequence[FamilyRow]) -> list[InpaintedRow | Failure]:
         """Fill the holes of all rows together, in the order of their keys, then compose the images of each family."""
         with clock.spend("decode"):
-            families = [self._open(row) for row in rows]
+            families = [open_family(row, self._settings) for row in rows]
         calls: list[tuple[int, int]] = []  # (number of the row, subset)
         for i, family in enumerate(families):
-            if isinstance(family, _Family):
+            if isinstance(family, OpenFamily):
                 calls += [(i, subset) for subset in lattice.own_calls(len(family.labels), family.grouping)]
         calls.sort(key=lambda call: (str(rows[call[0]]["record_id"]), call[1]))
         with clock.spend("model"):
@@ -145,24 +145,7 @@ class Inpainter:
         key = json.dumps([record_id, subset, self.name, self.version, self._settings.inpainter.seed])
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
-    def _open(self, row: FamilyRow) -> _Family | Failure:
-        settings = self._settings.inpainter
-        try:
-            full = images.decode(row["image"], self._settings.ingest.max_pixels)
-            original = images.shrink(full, self._settings.codec.max_side)
-            unions = [union(component["masks"], full.shape[:2]) for component in row["components"]]
-        except images.ImageError as problem:
-            return Failure(problem.status, problem.error)
-        except masks.MaskError as problem:
-            return Failure("bad_mask", str(problem))
-        height, width = original.shape[:2]
-        radius = settings.dilate * max(height, width)
-        dilated = [masks.dilate(masks.resize(mask, height, width), radius) for mask in unions]
-        grouping = lattice.groups(dilated) if settings.reuse else ((1 << len(dilated)) - 1,)
-        labels = [str(component["label"]) for component in row["components"]]
-        return _Family(str(row["record_id"]), labels, original, dilated, grouping)
-
-    def _patches(self, calls: Sequence[tuple[_Family, int]]) -> list[Patch | Failure]:
+    def _patches(self, calls: Sequence[tuple[OpenFamily, int]]) -> list[Patch | Failure]:
         """Fill the hole of each call, in batches that may span families; the result has the order of the calls."""
         results: list[Patch | Failure | None] = []
         holes: list[tuple[int, Box, Hole]] = []
@@ -202,7 +185,7 @@ class Inpainter:
         settings = self._settings.inpainter
         return max(0.0, min(settings.feather, settings.dilate) * max(rgb.shape[:2]) - 1.0)
 
-    def _dual(self, family: _Family, subset: int, patches: dict[int, Patch | Failure]) -> DualRow:
+    def _dual(self, family: OpenFamily, subset: int, patches: dict[int, Patch | Failure]) -> DualRow:
         needed = lattice.parts(subset, family.grouping)
         failure = next((patch for part in needed if isinstance(patch := patches[part], Failure)), None)
         mask = family.removed(subset)
@@ -256,6 +239,25 @@ def seam(rgb: Rgb, mask: Mask, soft_border: float) -> float | None:
     return (a - b) / (a + b + 1.0)
 
 
+def open_family(row: FamilyRow, settings: RoleSettings) -> OpenFamily | Failure:
+    """Decode and shrink a family's original, and dilate the masks of its components at that size."""
+    rule = settings.inpainter
+    try:
+        full = images.decode(row["image"], settings.ingest.max_pixels)
+        original = images.shrink(full, settings.codec.max_side)
+        unions = [union(component["masks"], full.shape[:2]) for component in row["components"]]
+    except images.ImageError as problem:
+        return Failure(problem.status, problem.error)
+    except masks.MaskError as problem:
+        return Failure("bad_mask", str(problem))
+    height, width = original.shape[:2]
+    radius = rule.dilate * max(height, width)
+    dilated = [masks.dilate(masks.resize(mask, height, width), radius) for mask in unions]
+    grouping = lattice.groups(dilated) if rule.reuse else ((1 << len(dilated)) - 1,)
+    labels = [str(component["label"]) for component in row["components"]]
+    return OpenFamily(str(row["record_id"]), labels, original, dilated, grouping)
+
+
 def _load(settings: RoleSettings, device: str) -> Backend:
     if settings.inpainter.kind == "diffusers":
         from udfs.inpaint.diffusers import Diffusers
@@ -285,7 +287,7 @@ def union(rles: Sequence[Rle], shape: tuple[int, ...]) -> Mask:
     return covered
 
 
-def _unfillable(family: _Family, subset: int, mask: Mask) -> Failure | None:
+def _unfillable(family: OpenFamily, subset: int, mask: Mask) -> Failure | None:
     if not all(part.any() for part in _chosen(family.dilated, subset)):
         return Failure("empty_mask", "a component to remove has no pixels")
     if mask.all():

@@ -53,6 +53,8 @@ def run_query(store: Store, path: Path, values: dict[str, Any] | None = None, **
 def latest(store: Store, table: str, *, withdrawn: bool) -> str:
     """SQL for the last attempt of each of a table's rows, without withdrawn records; in parentheses, and a query by itself.
 
+    Keys that their record has no more (``jobs.engine.versions``) have none.
+
     An anti-join with the few retried keys, not a window: a window would shuffle every row, image bytes included.
     """
     shape, name = TABLES[table], store.name(table)
@@ -64,6 +66,8 @@ def latest(store: Store, table: str, *, withdrawn: bool) -> str:
         joins += f" LEFT ANTI JOIN {retried} later ON {same} AND later.attempt > t.attempt"
     if withdrawn and "record_id" in shape.key:
         joins += f" LEFT ANTI JOIN {store.name('withdrawn')} gone ON gone.record_id = t.record_id"
+    if "status STRING" in shape.columns:
+        joins += " WHERE t.status <> 'superseded'"
     return f"(SELECT t.* FROM {name} t{joins})"  # noqa: S608 - identifiers only: the store's names, the schema's keys
 
 
