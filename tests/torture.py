@@ -24,10 +24,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlparse
 
 from pyspark.sql import SparkSession
 
 from jobs.chain import NAMES, run_chain
+from jobs.engine.schemas import TABLES
 from jobs.look.check import check
 from jobs.retry import retry
 from jobs.settings import load_settings
@@ -202,9 +204,10 @@ class Torture:
         files = [path for pattern in DAMAGED for path in self.root.glob(pattern)]
         for folder in self.root.glob("checkpoints/*/stream/offsets"):  # earlier ones are not read any more
             files += sorted(folder.glob("[0-9]*"), key=lambda path: int(path.name))[-1:]
-        for table in {f"{path.parent.parent}" for path in self.root.glob("tables/*/_delta_log")}:
-            names = self.spark.read.format("delta").load(table).inputFiles()  # a killed writer leaves others
-            files += [Path(name.removeprefix("file:").replace("///", "/")) for name in names]
+        store = opened(self.spark, self.root).store
+        for table in filter(store.exists, TABLES):
+            names = store.read(table).inputFiles()  # a killed writer leaves others
+            files += [Path(urlparse(name).path) for name in names]
         files = sorted(set(files))
         if not files:
             return

@@ -92,6 +92,7 @@ def outdated(stage: Stage, store: Store) -> DataFrame:
     Returns:
         ``ingest_batch``, ``record_id``, ``version`` (which their rows are to have) and ``attempt`` (likewise).
     """
+    # Not only cached: computed again in the midst of the work, they would lack what is done.
     candidates = _candidates(stage, store).localCheckpoint()
     if candidates.isEmpty():
         return candidates.selectExpr(*KEY, "version", "1 AS attempt")
@@ -100,8 +101,9 @@ def outdated(stage: Stage, store: Store) -> DataFrame:
     ready = source.where("status = 'ok'").select(*KEY, F.expr("true AS ready")).distinct()
     joined = candidates.join(ready, on=KEY, how="left").join(_state(store, stage.target, candidates), on=KEY, how="left")
     # A record whose rows were superseded, as the stage before had failed on it, waits for that stage whatever it is made from.
-    needed = "version > has AND (ready IS NOT NULL OR shown) OR gate > has AND ready IS NOT NULL AND NOT coalesce(shown, false)"
-    return joined.where(needed).selectExpr(*KEY, "greatest(version, gate) AS version", "coalesce(tried, 0) + 1 AS attempt")
+    rule = "version > has AND (ready IS NOT NULL OR shown) OR gate > has AND ready IS NOT NULL AND NOT coalesce(shown, false)"
+    rows = joined.where(rule).selectExpr(*KEY, "greatest(version, gate) AS version", "coalesce(tried, 0) + 1 AS attempt")
+    return rows.localCheckpoint()
 
 
 def _candidates(stage: Stage, store: Store) -> DataFrame:
@@ -143,8 +145,7 @@ def _state(store: Store, table: str, records: DataFrame) -> DataFrame:
 
 def _groups(stage: Stage, store: Store) -> Iterator[tuple[str, int, int, DataFrame]]:
     """Outdated records that are made in one go: their ingest batch, attempt and version."""
-    # Not only cached: computed again in the midst of the work, it would lack what is done.
-    rows = outdated(stage, store).localCheckpoint()
+    rows = outdated(stage, store)
     names = ["ingest_batch", "attempt", "version"]
     for ingest_batch, attempt, version in rows.select(*names).distinct().orderBy(*names).collect():
         here = (F.col("ingest_batch") == ingest_batch) & (F.col("attempt") == attempt) & (F.col("version") == version)
