@@ -98,6 +98,7 @@ def process(rank: int, port: int, folder: str) -> None:
             dist.all_reduce(gradient)
             gradient /= WORLD
     torch.save(results, Path(folder) / f"{rank}.pt")
+    dist.barrier()  # gloo's threads may abort the process that leaves while the other still talks to it
     dist.destroy_process_group()
 
 
