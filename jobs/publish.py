@@ -27,7 +27,7 @@ from jobs.engine.policy import describe
 from jobs.engine.stream import StageError, any_made_anew
 from jobs.engine.tables import Store, delete, literal
 from jobs.engine.versions import MADE_FROM, mixed
-from jobs.engine.views import latest
+from jobs.engine.views import last_rows
 from jobs.engine.writers import writing
 from jobs.look.status import current_runs
 from jobs.settings import Settings, settings_hash
@@ -168,7 +168,7 @@ def waves(pinned: Pinned, settings: Settings) -> list[list[str]]:
         StageError: there are fewer families than shards.
     """
     seed, size = settings.publish.seed, settings.publish.wave_batches
-    families = pinned.spark.sql(latest(pinned, "families", withdrawn=False)).where("status = 'ok'")
+    families = last_rows(pinned, "families").where("status = 'ok'")
     sizes = {row["ingest_batch"]: row["count"] for row in families.groupBy("ingest_batch").count().collect()}
     _enough(sum(sizes.values()), settings)
     order = sorted(sizes, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())

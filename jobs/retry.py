@@ -9,7 +9,7 @@ from jobs.chain import CHAIN, NAMES, SIDE_STAGES, stages_named
 from jobs.engine.schemas import TABLES
 from jobs.engine.stream import ORIGINS, RETRIED, Batch, Run, Stage, StageError, any_made_anew, generation_of, last_attempts, write
 from jobs.engine.versions import make_anew, next_version, write_version
-from jobs.engine.views import current_rows, latest
+from jobs.engine.views import current_rows, last_rows
 from jobs.engine.writers import writing
 from jobs.look.status import stand_ins_in
 from udfs.files import mark
@@ -77,8 +77,7 @@ def _make_anew_up_to(last: Stage, run: Run, check: Callable[[], None]) -> None:
 def _retry_stage(run: Run, stage: Stage, status: str, check: Callable[[], None]) -> int:
     generation = generation_of(stage, run)  # refuses where the table's rows were made with other settings
     key = list(TABLES[stage.target].key)
-    current = run.store.spark.sql(f"SELECT * FROM {latest(run.store, stage.target, withdrawn=False)}")  # noqa: S608
-    failed = current.where(F.col("status") == status)
+    failed = last_rows(run.store, stage.target).where(F.col("status") == status)
     failed = failed.select("ingest_batch", *key, "attempt", (F.col("batch_id") < RETRIED).alias("anew"))
     total = 0
     for ingest_batch in _ingest_batches(failed):

@@ -27,7 +27,7 @@ from jobs.engine.stream import (
 )
 from jobs.engine.tables import Store
 from jobs.engine.versions import outdated
-from jobs.engine.views import latest
+from jobs.engine.views import last_rows
 from jobs.inpaint import MASKS
 from jobs.look.status import current_runs
 from jobs.settings import settings_hash
@@ -109,7 +109,7 @@ def unique_keys(store: Store, table: str) -> Finding:
 def conserved(store: Store, stage: Stage) -> Finding:
     """Each ok row of a stage's source has a row in its target, unless it waits for the next run; each row has its source."""
     read = store.read(stage.source).where("status = 'ok'")
-    ready, made = (_rows(store, table).select("record_id", "status") for table in (stage.source, stage.target))
+    ready, made = (last_rows(store, table).select("record_id", "status") for table in (stage.source, stage.target))
     ready, made = ready.where("status = 'ok'").select("record_id"), made.select("record_id")
     if stage.source != "records" and any_made_anew(store):
         read = read.where(f"batch_id >= {RETRIED}")
@@ -135,8 +135,8 @@ def conserved(store: Store, stage: Stage) -> Finding:
 
 def whole_lattices(store: Store) -> Finding:
     """A family of n components whose texts were written has the subsets 0 to 2^n - 1, whether or not their images are ok."""
-    families = store.spark.sql(f"SELECT record_id, n FROM {_current(store, 'families')} WHERE status = 'ok'")  # noqa: S608
-    images = _up_to_date(store, "inpaint", _rows(store, "dual_images").select("record_id", "subset").distinct())
+    families = last_rows(store, "families").where("status = 'ok'").select("record_id", "n")
+    images = _up_to_date(store, "inpaint", last_rows(store, "dual_images").select("record_id", "subset").distinct())
     counted = images.groupBy("record_id").agg(F.count("*").alias("images"), F.max("subset").alias("last"))
     joined = counted.join(families, on="record_id")
     broken = joined.where("images <> shiftleft(1, n) OR last <> shiftleft(1, n) - 1")
@@ -152,12 +152,12 @@ def kept_pixels(run: Run, count: int) -> Finding:
     """The images of some families differ only where something was removed (``udfs.inpaint.verify``)."""
     store, stage = run.store, stages_named(["inpaint"])[0]
     promise = "dual_images: only what was removed is changed"
-    duals = _up_to_date(store, "inpaint", _rows(store, "dual_images")).where("status = 'ok'")
+    duals = _up_to_date(store, "inpaint", last_rows(store, "dual_images")).where("status = 'ok'")
     duals = duals.where(F.col("settings_hash") == settings_hash(run.settings, stage.sections))
     sample = duals.select("record_id").distinct().orderBy(F.xxhash64("record_id")).limit(count).localCheckpoint()
     components = (
-        _rows(store, "families")
-        .join(_rows(store, "instances").select("record_id", "instances"), on="record_id")
+        last_rows(store, "families")
+        .join(last_rows(store, "instances").select("record_id", "instances"), on="record_id")
         .select("record_id", F.expr(MASKS).alias("components"))
     )
     # The only bytes that are brought together are those of the sample.
@@ -165,7 +165,7 @@ def kept_pixels(run: Run, count: int) -> Finding:
     families = (
         whole.agg(F.collect_list(F.struct("subset", "image")).alias("duals"))
         .join(F.broadcast(components.join(F.broadcast(sample), on="record_id")), on="record_id")
-        .join(_rows(store, "images").join(F.broadcast(sample), on="record_id").select("record_id", "image"), on="record_id")
+        .join(last_rows(store, "images").join(F.broadcast(sample), on="record_id").select("record_id", "image"), on="record_id")
     )
     verify = model_udf("udfs.inpaint.verify:FamilyVerifier", run.settings, "problems ARRAY<STRING>, images INT", batch_size=1)
     results = families.select("record_id", verify(F.struct("record_id", "image", "components", "duals")).alias("result"))
@@ -183,15 +183,15 @@ def kept_pixels(run: Run, count: int) -> Finding:
 def rechecked(store: Store) -> Finding:
     """Each recheck is of a dual image."""
     keys = ["record_id", "subset"]
-    rows = _up_to_date(store, "recheck", _rows(store, "rechecks").select(*keys).distinct())
-    orphans = rows.join(_rows(store, "dual_images").where("status = 'ok'").select(*keys), on=keys, how="left_anti")
+    rows = _up_to_date(store, "recheck", last_rows(store, "rechecks").select(*keys).distinct())
+    orphans = rows.join(last_rows(store, "dual_images").where("status = 'ok'").select(*keys), on=keys, how="left_anti")
     return _without_orphans(store, "rechecks", "dual_images", orphans)
 
 
 def scored(store: Store) -> Finding:
     """Each ok dual image that was scored was scored with every usable caption of its record."""
-    families = store.spark.sql(f"SELECT record_id, size({USABLE}) AS usable FROM {_current(store, 'families')}")  # noqa: S608
-    rows = _up_to_date(store, "score", _rows(store, "scores"))
+    families = last_rows(store, "families").selectExpr("record_id", f"size({USABLE}) AS usable")
+    rows = _up_to_date(store, "score", last_rows(store, "scores"))
     counted = rows.groupBy("record_id", "subset").agg(F.count_distinct("caption_id").alias("scored"))
     joined = counted.join(families, on="record_id")
     broken = joined.where("scored <> usable")
@@ -254,14 +254,6 @@ def _example(rows: DataFrame) -> str:
     row = rows.orderBy(*rows.columns).first()
     assert row is not None, "the caller counted them"
     return ", ".join(f"{name} {row[name]}" for name in rows.columns)
-
-
-def _current(store: Store, table: str) -> str:
-    return latest(store, table, withdrawn=False)
-
-
-def _rows(store: Store, table: str) -> DataFrame:
-    return store.spark.sql(f"SELECT * FROM {_current(store, table)}")  # noqa: S608 - the store's own names
 
 
 def _up_to_date(store: Store, name: str, rows: DataFrame) -> DataFrame:

@@ -9,7 +9,7 @@ from jobs.chain import CHAIN
 from jobs.engine.stream import StageError, any_made_anew
 from jobs.engine.tables import Store
 from jobs.engine.versions import outdated
-from jobs.engine.views import current_rows, latest
+from jobs.engine.views import current_rows, last_rows
 
 
 class StageStatus(NamedTuple):
@@ -51,11 +51,11 @@ def stage_status(store: Store) -> list[StageStatus]:
         if not store.exists(stage.source):
             statuses.append(StageStatus(stage.name, stage.target))
             continue
-        ready = _current(store, stage.source).where(F.col("status") == "ok").select("record_id").distinct()
+        ready = last_rows(store, stage.source).where(F.col("status") == "ok").select("record_id").distinct()
         if not store.exists(stage.target):
             statuses.append(StageStatus(stage.name, stage.target, waiting=ready.count()))
             continue
-        target = _current(store, stage.target)
+        target = last_rows(store, stage.target)
         row = target.agg(F.count("*").alias("rows"), F.count_if(F.col("status") == "ok").alias("ok")).first()
         waiting = ready.join(target.select("record_id").distinct(), on="record_id", how="left_anti").count()
         assert row is not None, "an aggregate without groups has one row"
@@ -95,11 +95,6 @@ def stand_ins_in(stage: str) -> Column:
 # By stage its table, and which column says who made what. Captions that are not monotone are not for a model.
 MADE_BY = {"extract": ("components", "captions", "extractor"), "rewrite": ("dual_texts", "texts", "rewriter")}
 REASON = r"IF(maker = 'rules (not_monotone)', '', regexp_extract(coalesce(maker, ''), r'^rules \((.+)\)$', 1))"
-
-
-def _current(store: Store, table: str) -> DataFrame:
-    """The last attempts, withdrawn records included."""
-    return store.spark.sql(f"SELECT * FROM {latest(store, table, withdrawn=False)}")  # noqa: S608 - the store's own names
 
 
 def _spent(store: Store) -> dict[str, tuple[float, int]]:

@@ -90,6 +90,11 @@ def current_rows(store: Store, table: str) -> DataFrame:
     return store.spark.sql(latest(store, table, withdrawn=store.exists("withdrawn")))
 
 
+def last_rows(store: Store, table: str) -> DataFrame:
+    """The last attempt of each of a table's rows, those of withdrawn records too."""
+    return store.spark.sql(latest(store, table, withdrawn=False))
+
+
 def judged_rows(store: Store, policy: Policy) -> DataFrame:
     """The current rows of ``scores`` with their verdicts, as ``jobs.engine.policy.judged_sql`` describes them."""
     return store.spark.sql(judged(store, policy, [name for name in ("reviews", "withdrawn") if store.exists(name)]))
