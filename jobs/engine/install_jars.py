@@ -79,7 +79,13 @@ def _warm_up() -> None:
             f"{root}/b"
         ).awaitTermination()
         spark.read.format("delta").load(f"{root}/b").groupBy("id").count().collect()
+    gateway = spark.sparkContext._gateway
+    assert gateway is not None, "the session is active"
     spark.stop()
+    # The JVM writes the archive as it ends, which takes longer than this process would last. A session must not meet half of one.
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait()
 
 
 if __name__ == "__main__":
