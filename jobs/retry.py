@@ -7,7 +7,19 @@ from pyspark.sql import functions as F
 
 from jobs.chain import CHAIN, NAMES, SIDE_STAGES, stages_named
 from jobs.engine.schemas import TABLES
-from jobs.engine.stream import ORIGINS, RETRIED, Batch, Run, Stage, StageError, any_made_anew, generation_of, last_attempts, write
+from jobs.engine.stream import (
+    ORIGINS,
+    RETRIED,
+    Batch,
+    Run,
+    Stage,
+    StageError,
+    any_made_anew,
+    generation_of,
+    last_attempts,
+    made_anew_mark,
+    write,
+)
 from jobs.engine.versions import make_anew, next_version, write_version
 from jobs.engine.views import current_rows, last_rows
 from jobs.engine.writers import writing
@@ -93,7 +105,7 @@ def _retry_stage(run: Run, stage: Stage, status: str, check: Callable[[], None])
             batch_id = RETRIED - next_version(run.store, ingest_batch, LATER) if anew else RETRIED
             check()
             write(stage, run, rows, batch_id, attempt + 1, application, attempt + 1)
-            _release(batch)
+            batch.release()
         failed_here.unpersist()
     return total
 
@@ -119,20 +131,15 @@ def _retry_stand_ins(run: Run, stage: Stage, check: Callable[[], None]) -> tuple
         for (attempt,) in better.select("attempt").distinct().orderBy("attempt").collect():
             rows = better.where(F.col("attempt") == attempt).drop("attempt", "before")
             written += rows.count()
-            mark(f"{run.store.checkpoint(stage.name)}/made_anew")
+            mark(made_anew_mark(run.store, stage.name))
             check()
             write_version(stage, run, rows, rows.select("record_id"), generation, attempt + 1, version)
-        _release(batch)
+        batch.release()
     return asked, written
 
 
 def _ingest_batches(rows: DataFrame) -> list[str]:
     return [row["ingest_batch"] for row in rows.select("ingest_batch").distinct().orderBy("ingest_batch").collect()]
-
-
-def _release(batch: Batch) -> None:
-    for kept in batch.kept:
-        kept.unpersist()
 
 
 def _sources_of(run: Run, stage: Stage, ingest_batch: str, keys: DataFrame, attempt: int) -> Batch:

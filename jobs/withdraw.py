@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.console import Profile, Root, Set, log, open_filled
 from jobs.engine.stream import StageError
-from jobs.engine.tables import Store, schema
+from jobs.engine.tables import Store
 from jobs.engine.writers import Say, writing
 
 
@@ -44,9 +44,9 @@ def _withdraw(store: Store, asked: list[str], reason: str) -> list[str]:
     before = {
         row["record_id"] for row in store.read("withdrawn").where(F.col("record_id").isin(ids)).select("record_id").collect()
     }
-    rows = [(record_id, reason, now) for record_id in ids if record_id not in before]
+    rows = [{"record_id": record_id, "reason": reason, "withdrawn_at": now} for record_id in ids if record_id not in before]
     if rows:
-        store.append(store.spark.createDataFrame(rows, schema(store.spark, "withdrawn")), "withdrawn")
+        store.append(store.local_rows(rows, "withdrawn"), "withdrawn")
     return ids
 
 

@@ -61,6 +61,12 @@ def listed(folder: str) -> list[str]:
     return [entry.rstrip("/").rpartition("/")[2] for entry in files.ls(name, detail=False)] if files.exists(name) else []
 
 
+def make_folder(url: str) -> None:
+    """Make a folder and its parents on any file system; object stores have none to make."""
+    files, name = file_system(url)
+    files.makedirs(name, exist_ok=True)
+
+
 def put_whole(url: str, data: bytes) -> None:
     """Write a file on any file system of fsspec, first as ``url`` plus ``.part``. Its folder must exist."""
     files, name = file_system(url)

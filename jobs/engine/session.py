@@ -35,6 +35,8 @@ STATIC = {
     # compiling code for projections of a few rows. Whole stages are still compiled; sorts, windows and shuffles of large tables
     # are slower.
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # Each query's plan is written out for the web page, which a local run does not have; the default way takes twice as long.
+    "spark.sql.ui.explainMode": "simple",
     # A local run must not listen on, or be reached from, another machine.
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -53,8 +55,9 @@ DYNAMIC = {
     "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
     # Tables of pandas have times in nanoseconds, for which Spark has no type; it would refuse the whole file.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
-    # With the default of 50 tasks, reading the log of a small table takes seconds.
-    "spark.databricks.delta.snapshotPartitions": "2",
+    # With the default of 50 tasks, reading the log of a small table takes seconds; one task reads 100,000 files' entries in a
+    # second or two.
+    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.session.timeZone": "UTC",
     # Columns must match by name and type; they are never widened silently.
     "spark.databricks.delta.schema.autoMerge.enabled": "false",

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -21,11 +22,11 @@ from pyspark.sql.streaming import StreamingQuery
 
 from jobs.engine.schemas import TABLES
 from jobs.engine.session import partitions
-from jobs.engine.tables import Store, delete, schema
+from jobs.engine.tables import Store, delete
 from jobs.engine.writers import BRIEFLY_S, Say, writing
 from jobs.settings import Settings, settings_hash
 from udfs.errors import DualsetError
-from udfs.files import listed, present, read_text
+from udfs.files import listed, make_folder, present, put_whole, read_text
 
 # A row with a lower batch_id than this belongs to a record that was made anew: see jobs.engine.versions.
 RETRIED = -1
@@ -54,6 +55,11 @@ class Batch:
         """Persist rows that are read more than once, until the micro-batch is done. On disk, as image bytes would fill memory."""
         self.kept.append(rows.persist(StorageLevel.DISK_ONLY))
         return self.kept[-1]
+
+    def release(self) -> None:
+        """The micro-batch is done: give back what was kept."""
+        for rows in self.kept:
+            rows.unpersist()
 
     def lookup(self, table: str) -> DataFrame:
         """The ok rows of an earlier table for the ingest batches of this micro-batch; files of other batches are not read."""
@@ -103,9 +109,9 @@ def start(stage: Stage, run: Run, check: Callable[[], None] = lambda: None) -> S
     if not store.exists(stage.source):
         raise StageError(f"{stage.name} reads the table {stage.source}, which does not exist yet: run the earlier stages first")
     refuse_lost_table(stage, run)
-    store.create(stage.target)
+    new = store.create(stage.target)
     store.create("runs")
-    generation = generation_of(stage, run)
+    generation = generation_of(stage, run, new=new)
     # A narrow table has a file for each micro-batch, a blob table about one for each task.
     files = partitions(store.spark, run.settings) if stage.blob_source else 1
     return (
@@ -132,7 +138,12 @@ def finish(query: StreamingQuery, stage: Stage) -> None:
 
 def any_made_anew(store: Store) -> bool:
     """Whether any record was made anew: nothing is asked of the tables where none was."""
-    return any(present(f"{store.checkpoint(stage)}/made_anew") for stage in ORIGINS)
+    return any(present(made_anew_mark(store, stage)) for stage in ORIGINS)
+
+
+def made_anew_mark(store: Store, origin: str) -> str:
+    """The file that says that a stage has made records anew."""
+    return f"{store.checkpoint(origin)}/made_anew"
 
 
 def last_attempts(rows: DataFrame, table: str) -> DataFrame:
@@ -209,8 +220,8 @@ def _process(
         }
         _record(stage, run, batch, batch_id, facts)
     finally:
-        for kept in (*batch.kept, rows):
-            kept.unpersist()
+        batch.release()
+        rows.unpersist()
 
 
 def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str, Any]) -> None:
@@ -239,6 +250,7 @@ def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str
         "generation": facts["generation"],
         "rows_in": facts["rows_in"],
         "rows": {group["status"]: group["count"] for group in groups},
+        "started_at": datetime.fromtimestamp(facts["started_at"], UTC),
         "wall_seconds": time.time() - facts["started_at"],
         "seconds": seconds,
         "write_seconds": facts["write"],
@@ -247,10 +259,7 @@ def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str
         "settings": run.settings.shown(),
     }
 
-    wanted = schema(run.store.spark, "runs")
-    values = [tuple(row.get(name) for name in wanted.names)]
-    record = run.store.spark.createDataFrame(values, wanted).coalesce(1)  # a single file, not a file for each core
-    record = record.withColumn("started_at", F.timestamp_seconds(F.lit(facts["started_at"])))
+    record = run.store.local_rows([row], "runs")
     # All stages write to it. On S3 Delta itself does not keep the writers of two sessions apart.
     with writing(run.store.root, ["runs"], patience_s=BRIEFLY_S):
         run.store.append(record, "runs", f"runs-{stage.name}-{facts['generation']}", batch_id)
@@ -327,8 +336,10 @@ def _fresh_command(stage: Stage, run: Run) -> str:
     return f"dualset run --root {run.store.root} --fresh {stage.name}"
 
 
-def generation_of(stage: Stage, run: Run) -> str:
+def generation_of(stage: Stage, run: Run, *, new: bool = False) -> str:
     """The generation of a stage's checkpoint; a stage without rows and without a checkpoint gets a new one.
+
+    ``new``: the table was created just now, so it is not asked whether it has rows.
 
     Raises:
         StageError: the table has rows but no checkpoint, or the checkpoint belongs to other settings.
@@ -338,7 +349,7 @@ def generation_of(stage: Stage, run: Run) -> str:
     fresh = _fresh_command(stage, run)
     kept = written_note(run, stage)
     if kept is None:
-        if not store.is_empty(stage.target):
+        if not new and not store.is_empty(stage.target):
             raise StageError(
                 f"{stage.target} has rows but the checkpoint of {stage.name} is missing, so nobody knows what is still to do; "
                 f"start the stage anew with: {fresh}"
@@ -346,8 +357,8 @@ def generation_of(stage: Stage, run: Run) -> str:
         # A query that was killed before its first batch may have left a stream folder without a generation.
         delete(f"{store.checkpoint(stage.name)}/stream")
         kept = {"generation": uuid.uuid4().hex[:12], "settings_hash": digest}
-        note = store.spark.createDataFrame([(json.dumps(kept),)], "value STRING")
-        note.coalesce(1).write.mode("overwrite").text(path)
+        make_folder(path)
+        put_whole(f"{path}/part-0.json", json.dumps(kept).encode())
     else:
         refuse_half_checkpoint(stage, run, kept["generation"])
     if kept["settings_hash"] != digest:
@@ -362,6 +373,11 @@ def _note_of(stage: Stage, run: Run) -> str:
     return f"{run.store.checkpoint(stage.name)}/generation"
 
 
+def _is_whole_part(name: str) -> bool:
+    """Whether a file of a note is whole; Spark wrote the notes of older roots."""
+    return name.startswith("part-") and not name.endswith(".part")
+
+
 def written_note(run: Run, stage: Stage) -> dict[str, str] | None:
     """What a stage's checkpoint says, ``generation`` and ``settings_hash``; None without a checkpoint.
 
@@ -369,7 +385,7 @@ def written_note(run: Run, stage: Stage) -> dict[str, str] | None:
         StageError: the note is damaged.
     """
     note = _note_of(stage, run)  # not read by Spark, which takes [ and * in a root's name for a pattern
-    text = "".join(read_text(f"{note}/{name}") for name in listed(note) if name.startswith("part-"))
+    text = "".join(read_text(f"{note}/{name}") for name in listed(note) if _is_whole_part(name))
     try:
         return json.loads(text) if text else None
     except ValueError as problem:

@@ -3,11 +3,14 @@
 With a catalog configured, a table is ``catalog.schema.name``; otherwise it is a Delta path ``<root>/tables/<name>``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import DataType, StructType
 
 from jobs.engine.schemas import TABLES, Table
@@ -89,18 +92,19 @@ class Store:
         """Whether a table is missing or has no row."""
         return not self.exists(table) or self.read(table).select("status" if table != "runs" else "stage").isEmpty()
 
-    def create(self, table: str) -> None:
-        """Create a table, or check that the existing table has the same columns and types.
+    def create(self, table: str) -> bool:
+        """Create a table, or check that the existing table has the same columns and types; returns whether it was created.
 
         Raises:
             TableError: the existing table has other columns (``CREATE TABLE IF NOT EXISTS`` alone would not tell), or its folder
                 holds other files.
         """
         wanted = TABLES[table]
-        if not self.exists(table):
+        if missing := not self.exists(table):
             with writing(self.root, ["tables"], patience_s=BRIEFLY_S):
                 self._create(wanted)
         self._compare(wanted)
+        return missing
 
     def _create(self, wanted: Table) -> None:
         if self.catalog:
@@ -135,6 +139,14 @@ class Store:
         if application:
             writer = writer.option("txnAppId", application).option("txnVersion", version)
         self._save(writer, table)
+
+    def local_rows(self, rows: Sequence[dict[str, Any]], table: str) -> DataFrame:
+        """A few rows of a table, in one partition; null where a row has no value.
+
+        As Arrow: rows of Python would be pickled by a Python worker that is started for them, which takes a quarter of a second.
+        """
+        wanted = to_arrow_schema(schema(self.spark, table))
+        return self.spark.createDataFrame(pa.Table.from_pylist(list(rows), wanted)).coalesce(1)
 
     def _save(self, writer: DataFrameWriter, table: str) -> None:
         if self.catalog:

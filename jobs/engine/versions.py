@@ -66,8 +66,7 @@ def make_anew(stage: Stage, run: Run, check: Callable[[], None]) -> None:
         if not rows.isEmpty():  # such as the placebos of a family without a component
             check()
             write_version(stage, run, rows, records, generation, attempt, version)
-        for kept in batch.kept:
-            kept.unpersist()
+        batch.release()
 
 
 def write_version(

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from jobs import cli, console
 from jobs.chain import NAMES, fresh_from, run_chain, stages_named
-from jobs.engine.stream import Run, StageError, start
+from jobs.engine.stream import Run, StageError, start, written_note
 from jobs.engine.views import create_views
 from jobs.look.status import StandIn, stand_ins
 from jobs.retry import retry
@@ -207,6 +207,18 @@ def test_half_a_checkpoint_is_refused(spark: SparkSession, copy: Path, lost: str
     shutil.rmtree(copy / "checkpoints" / "extract" / lost)
     with pytest.raises(StageError, match=r"checkpoint of extract is not whole: components has .* --fresh extract"):
         start(extract, roots.open_root(spark, copy))
+
+
+def test_a_note_is_read_whole_and_as_spark_once_wrote_it(spark: SparkSession, tmp_path: Path) -> None:
+    """What a kill leaves of a note is none."""
+    run, (extract,) = roots.open_root(spark, tmp_path), stages_named(["extract"])
+    note = tmp_path / "checkpoints" / "extract" / "generation"
+    note.mkdir(parents=True)
+    (note / "part-0.json.part").write_text('{"generation": "ha')
+    assert written_note(run, extract) is None
+    (note / "_SUCCESS").touch()
+    (note / "part-00000-5ab0.txt").write_text('{"generation": "a", "settings_hash": "b"}\n')
+    assert written_note(run, extract) == {"generation": "a", "settings_hash": "b"}
 
 
 def test_rows_written_twice_do_not_go_on(spark: SparkSession, copy: Path) -> None:

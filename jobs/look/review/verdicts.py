@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from pyspark.sql import functions as F
 
 from jobs.engine.policy import IMAGE_VERSION, TEXT_VERSION
-from jobs.engine.tables import Store, schema
+from jobs.engine.tables import Store
 from jobs.engine.views import create_views, current_rows
 from jobs.engine.writers import writing
 from jobs.look.review.rows import PairKey, ReviewRow
@@ -183,11 +183,9 @@ def _append_new(store: Store, verdicts: dict[Key, ReviewRow]) -> Imported:
             fresh.append({**verdict, "ingest_batch": current[0], "imported_at": datetime.now(UTC)})
     result.written = len(fresh)
     if fresh:
-        columns = schema(store.spark, "reviews")
-        rows = store.spark.createDataFrame([tuple(row[name] for name in columns.names) for row in fresh], columns).coalesce(1)
         # Delta, too, writes an import only once.
         digest = hashlib.sha256(repr(sorted(_key(cast(ReviewRow, row)) for row in fresh)).encode()).hexdigest()
-        store.append(rows, "reviews", f"review-{digest[:32]}", 0)
+        store.append(store.local_rows(fresh, "reviews"), "reviews", f"review-{digest[:32]}", 0)
     return result
 
 
