@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 
 import cv2
@@ -26,8 +26,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from udfs import clock
 from udfs.codec import CodecSettings
 from udfs.image_limits import ImageError, check_exif, check_headers, check_tiles
+from udfs.role import Failure
 
 MIN_SIDE = 8  # pixels; below that there is nothing to see, and models pad or fail
 _BOX = 1024  # pixels; the side of what is converted at a time
@@ -87,6 +89,18 @@ def decode(data: bytes, max_pixels: int = 50_000_000) -> Rgb:
             damaged, no image at all, or metadata that would take more memory than the file).
     """
     return _load(data, max_pixels)[0]
+
+
+def decode_each(encoded: Iterable[bytes], max_pixels: int) -> list[Rgb | Failure]:
+    """Decode the images of a batch; one that cannot be decoded is a failure with ``decode``'s status."""
+    decoded: list[Rgb | Failure] = []
+    with clock.spend("decode"):
+        for data in encoded:
+            try:
+                decoded.append(decode(data, max_pixels))
+            except ImageError as problem:
+                decoded.append(Failure(problem.status, problem.error))
+    return decoded
 
 
 def probe(data: bytes, max_pixels: int = 50_000_000) -> tuple[int, int, str]:

@@ -107,13 +107,7 @@ class ImageEmbedder:
 
     def __call__(self, rows: Sequence[ImageRow]) -> list[EmbeddingRow | Failure]:
         """Embed a batch; a picture that cannot be decoded is a failure with the decoder's status."""
-        decoded: list[Any] = []
-        with clock.spend("decode"):
-            for row in rows:
-                try:
-                    decoded.append(images.decode(row["image"], self._max_pixels))
-                except images.ImageError as problem:
-                    decoded.append(Failure(problem.status, problem.error))
+        decoded = images.decode_each((row["image"] for row in rows), self._max_pixels)
         pictures = [picture for picture in decoded if not isinstance(picture, Failure)]
         vectors = iter(self._clip.embed_images(pictures) if pictures else [])
         return [picture if isinstance(picture, Failure) else EmbeddingRow(embedding=next(vectors)) for picture in decoded]

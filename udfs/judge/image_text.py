@@ -27,13 +27,7 @@ class ImageTextJudge:
 
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """Judge a batch. An image that cannot be decoded is a failure with the decoder's status."""
-        decoded: list[Any] = []
-        with clock.spend("decode"):
-            for row in rows:
-                try:
-                    decoded.append(images.decode(row["image"], self._max_pixels))
-                except images.ImageError as problem:
-                    decoded.append(Failure(problem.status, problem.error))
+        decoded = images.decode_each((row["image"] for row in rows), self._max_pixels)
         good = [(item, row["text"]) for item, row in zip(decoded, rows, strict=True) if not isinstance(item, Failure)]
         probabilities = iter(self._judge(*zip(*good, strict=True)) if good else [])
         return [item if isinstance(item, Failure) else {"probability": next(probabilities)} for item in decoded]
