@@ -110,4 +110,5 @@ def test_a_verb_that_its_own_doer_keeps_is_not_lost():
 def test_nouns_are_the_heads_of_noun_phrases():
     assert nouns("Two brown dogs and a train station near them, one of which is old.") == {"dog", "station"}
     assert nouns("One horse.") == nouns("A horse") == nouns("HORSES") == {"horse"}
+    assert nouns("A glass.") == nouns("Two glasses") == {"glass"}
     assert nouns("") == nouns("running") == frozenset()

@@ -98,7 +98,8 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
 def nouns(text: str) -> frozenset[str]:
     """The lemmas of the nouns that head a text's noun phrases, in lower case: what it says there is."""
     heads = [piece.tokens[-1] for piece in _chunks(text) if piece.kind == "NP"]
-    return frozenset(sense.noun_lemma(token.low) for token in heads if token.tag == "N")
+    # "A glass": the tagger may take a lone noun for an adjective. Pronouns and numerals name nothing new.
+    return frozenset(sense.noun_lemma(token.low) for token in heads if token.tag in ("N", "A"))
 
 
 def _forms(word: str) -> set[str]:

@@ -13,7 +13,7 @@ for it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from udfs import clock
 from udfs.rewrite.checks import check, masks, nouns
@@ -23,7 +23,8 @@ from udfs.role import Failure, Row
 from udfs.settings import RoleSettings
 from udfs.truth import submasks
 
-_RULES = "rules"
+_RULES: Final = "rules"
+_SAYS_LESS = "says_less"
 _VERSION = "4"  # of the rules and the checks. 4: the man stands, not his phone; prepositions, counts and signs are checked
 # Parameters. With 0.5 and 1.5 billion of them the rules' texts were right more often than the model's; more were not tried.
 _SMALL = 3e9
@@ -61,6 +62,11 @@ class _Proposal:
     @property
     def passes(self) -> bool:
         return self.text is not None and not self.checks
+
+    @property
+    def is_opinion(self) -> bool:
+        """Whether it says anything of another's text; one that says less does."""
+        return self.text is not None and set(self.checks) <= {_SAYS_LESS}
 
     @cached_property
     def nouns(self) -> frozenset[str]:
@@ -169,8 +175,8 @@ def _compare(by_models: Sequence[_Proposal], by_rules: _Proposal) -> None:
     """Let models' texts that say less than the rules' fail."""
     for proposal in by_models:
         if by_rules.passes and proposal.passes and by_rules.nouns - proposal.nouns:
-            proposal.checks.append("says_less")
-            proposal.reason = "says_less"
+            proposal.checks.append(_SAYS_LESS)
+            proposal.reason = _SAYS_LESS
 
 
 def _accepted(proposals: Sequence[_Proposal]) -> _Proposal | None:
@@ -184,18 +190,26 @@ def _accepted(proposals: Sequence[_Proposal]) -> _Proposal | None:
 
 
 def _agreement(proposals: Sequence[_Proposal], accepted: _Proposal | None, verdict: bool | None) -> float | None:
-    """Share of the others that agree with the accepted text; None if there is none, or nobody else has an opinion.
+    """How far the others agree with the accepted text, 0 to 1; None if there is none, or nobody else has an opinion.
 
-    Its own writer has no vote: with it, the agreement of one model and the rules would never be less than a half. Another writer
-    (the rules count as one) that has a text agrees if it names the same labels, whatever else is wrong with it; a judge, if it
-    says yes.
+    It is the mean over other writers (the rules count as one) of the share of nouns that both texts have, 0 where they name other
+    labels, and over judges of yes (1) or no (0). A text's own writer has no vote: with it, the agreement of one model and the
+    rules would never be less than a half. Nor has one whose own text fails its checks: where a model of 0.5 billion parameters
+    failed, the rules were right as often as elsewhere (60 of 68 and 32 of 35 texts).
     """
     if accepted is None:
         return None
-    votes = [p.masks == accepted.masks for p in proposals if p is not accepted and p.text is not None]
+    votes = [_overlap(p, accepted) for p in proposals if p is not accepted and p.is_opinion]
     if verdict is not None:
-        votes.append(verdict)
+        votes.append(float(verdict))
     return sum(votes) / len(votes) if votes else None
+
+
+def _overlap(first: _Proposal, second: _Proposal) -> float:
+    """The share of two texts' nouns that both have; 0 if they name other labels."""
+    together = first.nouns | second.nouns
+    shared = len(first.nouns & second.nouns) / len(together) if together else 1.0
+    return shared if first.masks == second.masks else 0.0
 
 
 def _place_of_rules(settings: RoleSettings, models: Sequence[Proposer]) -> int:
