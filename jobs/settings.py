@@ -42,7 +42,7 @@ class Policy(Section):
     min_clip_drop: float | None = Field(None, description="least drop of the similarity with the removed labels")
     min_clip_image: float | None = Field(None, description="lowest similarity of dual image and original")
     min_text_agreement: float | None = Field(
-        0.5, description="lowest share of rewriters and judges that agree, where there are two or more"
+        0.5, description="how far the other rewriters and judges agree with a text at least, 0 to 1, where there are others"
     )
     min_judge: float | None = Field(None, description="lowest image-text matching probability, where a judge is configured")
     require_text_ok: bool = Field(True, description="texts must pass the rule checks")

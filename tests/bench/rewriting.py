@@ -1,6 +1,7 @@
-"""The accuracy of dual texts written by the rules, against labels made by hand.
+"""The accuracy of dual texts written by the rules, or with language models, against labels made by hand.
 
     python -m tests.bench.rewriting --captions coco_karpathy_test.json [--labels FILE] [--show]
+    python -m tests.bench.rewriting --captions FILE --limit 70 --set 'rewriter.models=[{kind: transformers, model: FILE.gguf}]'
 
 ``tests/labels/coco_rewrites.json`` lists the right rewrites of 414 texts: 200 captions, with every subset of what they name
 removed. The captions are from the Karpathy test split of COCO. The labels contain only their sha-256, so you need the captions
@@ -14,8 +15,8 @@ there.
 
 A right text is true of the image without the removed things and anything attached to them or in them, is correct English, and
 does not read oddly; it may say less. A text is stored as word positions in its caption (from 0), with other words spelled out:
-"0-2 with 7". A text that is in neither list, right or wrong, counts as unlabelled: read it and add it. A text that may name what
-was removed is never kept, so it counts as refused, with the reason ``unknown``.
+"0-2 with 7". A text that is in neither list, right or wrong, counts as unlabelled: read it and add it. Language models write many
+of them. A text that may name what was removed is never kept, so it counts as refused, with the reason ``unknown``.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.settings import Settings
+from jobs.settings import Settings, load_settings
 from training.statistics import wilson
 from training.tables import markdown_table
 from udfs.extract.rules import read_caption
@@ -46,12 +47,13 @@ class Score:
     verdicts: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)  # kinds of error of the wrong texts
     reasons: Counter[str] = field(default_factory=Counter)  # reasons of the refusals
+    writers: Counter[str] = field(default_factory=Counter)  # of the texts that were written
     missed: int = 0  # refusals although a right text exists
     shown: list[str] = field(default_factory=list)
 
     @property
     def written(self) -> int:
-        """Texts that the rules wrote."""
+        """Texts that were written."""
         return sum(self.verdicts[name] for name in ("right", "wrong", "unlabelled"))
 
 
@@ -87,9 +89,9 @@ def rewrites(caption: str, labels: list[str], rewriter: Rewriter) -> list[dict[s
     return list(result["texts"])
 
 
-def score(entries: list[dict[str, Any]], known: dict[str, str]) -> Score:
-    """Rewrite the labelled captions that are in ``known`` (sha-256 to caption) and compare."""
-    out, rewriter = Score(), Rewriter(Settings(), "cpu", [])
+def score(entries: list[dict[str, Any]], known: dict[str, str], rewriter: Rewriter | None = None) -> Score:
+    """Rewrite the labelled captions that are in ``known`` (sha-256 to caption) and compare. Default: the rules alone."""
+    out, rewriter = Score(), rewriter or Rewriter(Settings(), "cpu", [])
     for entry in entries:
         caption = known.get(entry["sha256"])
         if caption is None:
@@ -112,6 +114,7 @@ def _judge(out: Score, label: dict[str, Any], spoken: list[str], text: dict[str,
             out.shown.append(f"refused ({reason}): {description}; right: {' '.join(spell(label['right'][0], spoken))}")
         return
     written = words(text["caption"])
+    out.writers[text["rewriter"].partition(" (")[0]] += 1
     kind = next((kind for pieces, kind in label.get("wrong", {}).items() if spell(pieces, spoken) == written), None)
     verdict = "right" if any(spell(p, spoken) == written for p in label["right"]) else ("wrong" if kind else "unlabelled")
     out.verdicts[verdict] += 1
@@ -122,20 +125,22 @@ def _judge(out: Score, label: dict[str, Any], spoken: list[str], text: dict[str,
 
 
 def main() -> None:
-    """Score the current rules and print a table."""
+    """Score the current rules, or the models of the settings, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--captions", required=True, help="captions of the Karpathy test split, JSON")
     parser.add_argument("--labels", default=str(LABELS), help="labels, JSON")
     parser.add_argument("--show", action="store_true", help="also print every text that is not right, with its caption")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting, such as rewriter.models")
+    parser.add_argument("--limit", type=int, default=None, help="labelled captions, from the first; all without it")
     options = parser.parse_args()
     with open(options.captions, encoding="utf-8") as file:
         known = {hashlib.sha256(caption.encode()).hexdigest(): caption for caption in captions_of(json.load(file))}
     with open(options.labels, encoding="utf-8") as file:
-        entries = json.load(file)["captions"]
+        entries = json.load(file)["captions"][: options.limit]
     labelled = sum(entry["sha256"] in known for entry in entries)
     if not labelled:
         raise SystemExit(f"{options.captions} has none of the {len(entries)} labelled captions")
-    result = score(entries, known)
+    result = score(entries, known, Rewriter(load_settings("photos", options.set), "cpu"))
     right, written = result.verdicts["right"], result.written
     low, high = wilson(right, written)
     total = sum(result.verdicts.values())
@@ -144,6 +149,7 @@ def main() -> None:
         ("texts", total),
         ("right, of those written", f"{right} of {written}: {right / max(written, 1):.1%} ({low:.1%} to {high:.1%})"),
         ("wrong", f"{result.verdicts['wrong']}: {_counts(result.kinds)}"),
+        ("written by", _counts(result.writers)),
         ("written but not labelled", result.verdicts["unlabelled"]),
         ("refused", f"{refused} ({refused / total:.1%}): {_counts(result.reasons)}"),
         ("refused although a right text exists", f"{result.missed} ({result.missed / total:.1%})"),

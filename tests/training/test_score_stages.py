@@ -299,7 +299,7 @@ def test_a_language_models_share_is_that_of_the_texts_it_wrote() -> None:
     class OneWord:
         """Proposes the last kept phrase, and nothing where none is kept."""
 
-        name, version = "one-word", "1"
+        name, version, parameters = "one-word", "1", None
 
         def propose(self, requests: list[RewriteRequest]) -> list[str]:
             return [f"A {request.kept_phrases[-1]}." if request.kept_phrases else "" for request in requests]

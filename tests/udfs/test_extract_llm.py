@@ -156,6 +156,29 @@ def test_phrases_are_found_as_whole_words_in_any_case():
     assert find_phrase("", "anything") == []
 
 
+@pytest.mark.parametrize(
+    ("phrase", "caption", "found"),
+    [
+        ("train", "A train station.", []),
+        ("train", "A train station with a train.", ["train."]),
+        ("a train", "A train station with a train.", ["a train."]),
+        ("trains", "Trains at a train station.", ["Trains at a train station."]),
+        ("train station", "A train station with a train.", ["train station with a train."]),
+        ("dog", "A hot dog and a dog.", ["dog.", "dog and a dog."]),  # the last words of a term only if nothing else is left
+        ("table", "A dining table.", ["table."]),
+        ("dining", "A dining table.", []),
+    ],
+)
+def test_a_word_inside_a_longer_term_is_another_thing(phrase, caption, found):
+    assert [caption[start:] for start, _ in find_phrase(phrase, caption)] == found
+
+
+def test_a_train_station_does_not_take_the_place_of_its_train():
+    (caption,) = extract_with('["train", "man"]', "A train station where a man waits for a train.")
+    assert (caption["extractor"], ranks(caption["components"])) == ("gpt", {"train": 0, "man": 1})
+    assert len(caption["components"]) == 2
+
+
 def test_a_repeated_phrase_takes_the_next_place():
     assert read_reply('["a dog", "A dog"]', "a dog sees a dog", must_name=True) == [(0, 5), (11, 16)]
     assert read_reply('["dog"]', "a dog sees a dog", must_name=True) == [(2, 5)]

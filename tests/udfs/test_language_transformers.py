@@ -1,6 +1,8 @@
 """Language models in the worker: replies are the same with and without the prefix cache, alone and in a batch."""
 
 import json
+import multiprocessing
+import time
 from pathlib import Path
 
 import pytest
@@ -202,6 +204,40 @@ def test_a_gguf_file_is_unpacked_once_and_a_failed_attempt_leaves_nothing(monkey
     assert len(calls) == 2
     file.write_bytes(b"other weights")
     assert unpack(file) != folder
+
+
+def slow_convert(source: Path, folder: Path) -> None:
+    """Leaves a note of each unpacking, and of each that began while another went on."""
+    log = source.parent
+    (log / f"{folder.name}.began").touch()
+    if list(folder.parent.glob("*.partial")) != [folder]:
+        (log / "two at once").touch()
+    time.sleep(0.5)
+    (folder / "config.json").write_text("{}")
+
+
+def unpack_slowly(file: Path, folders: "multiprocessing.Queue[str]") -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUALSET_CACHE", str(file.parent / "cache"))
+        patch.setattr("udfs.language.gguf._convert", slow_convert)
+        folders.put(str(unpack(file)))
+
+
+def test_one_process_unpacks_a_gguf_file_and_the_others_wait(tmp_path):
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"weights")
+    context = multiprocessing.get_context("fork")
+    folders = context.Queue()
+    workers = [context.Process(target=unpack_slowly, args=(file, folders)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    found = {folders.get(timeout=60) for _ in workers}
+    for worker in workers:
+        worker.join()
+    assert len(found) == 1
+    assert len(list(tmp_path.glob("*.began"))) == 1
+    assert not (tmp_path / "two at once").exists()
+    assert [path.name for path in (tmp_path / "cache" / "gguf").iterdir()] == [Path(found.pop()).name]
 
 
 def test_smollm2_gives_the_same_replies_with_and_without_the_prefix_cache_and_in_any_batch():

@@ -21,8 +21,10 @@ class FakeModel:
 
     version = "0"
 
-    def __init__(self, reply: Callable[[RewriteRequest], str | Failure], name: str = "fake") -> None:
-        self.name, self._reply, self.asked = name, reply, 0
+    def __init__(
+        self, reply: Callable[[RewriteRequest], str | Failure], name: str = "fake", parameters: int | None = None
+    ) -> None:
+        self.name, self._reply, self.asked, self.parameters = name, reply, 0, parameters
 
     def propose(self, requests: Sequence[RewriteRequest]) -> list[str | Failure]:
         self.asked += len(requests)
@@ -48,8 +50,18 @@ def row(*captions: str, status: str = "ok", monotone: bool = True) -> Row:
     return {"labels": labels, "captions": structs}
 
 
-def texts(rows: Sequence[Row], *models: FakeModel) -> list[list[Row]]:
-    return [result["texts"] for result in Rewriter(Settings(), "cpu", models)(rows)]
+def texts(rows: Sequence[Row], *models: FakeModel, listed: Sequence[str] = ()) -> list[list[Row]]:
+    """``listed``: the kinds of ``rewriter.models``, one of which may be rules."""
+    return [result["texts"] for result in rewriter(models, listed)(rows)]
+
+
+def rewriter(models: Sequence[FakeModel], listed: Sequence[str] = ()) -> Rewriter:
+    tree = {"rewriter": {"models": [{"kind": kind} for kind in listed]}}
+    return Rewriter(Settings.model_validate(tree), "cpu", models)
+
+
+def written(text: Row) -> tuple[str | None, str | None, float | None]:
+    return text["caption"], text["rewriter"], text["agreement"]
 
 
 def test_rules_alone():
@@ -70,8 +82,111 @@ def test_a_model_that_passes_comes_first_and_the_rules_agree():
     assert (rewritten[1]["caption"], rewritten[1]["rewriter"], rewritten[1]["agreement"]) == (
         "A man.",
         "rules (lost_kept)",
-        0.5,
+        None,
     )
+
+
+def says(*replies: str) -> Callable[[RewriteRequest], str]:
+    """The first of the replies that names none of what is removed."""
+    return lambda r: next((t for t in replies if not any(p.split()[-1] in t for p in r.removed_phrases)), "")
+
+
+def test_rules_stand_where_the_settings_put_them():
+    family = [row("A man riding a horse.")]
+    model = FakeModel(says("One horse.", "One man."))
+    (first,) = texts(family, model, listed=["rules", "openai"])
+    assert [written(text) for text in first[:2]] == [("A horse.", "rules", 1.0), ("A man.", "rules", 1.0)]
+    (last,) = texts(family, model, listed=["openai", "rules"])
+    assert last == texts(family, model)[0]
+    assert [written(text) for text in last[:2]] == [("One horse.", "fake", 1.0), ("One man.", "fake", 1.0)]
+    deaf, second = FakeModel(lambda _: Failure("model_error", "timeout"), "deaf"), FakeModel(says("One horse.", "One man."))
+    (between,) = texts(family, deaf, second, listed=["openai", "rules", "openai"])
+    assert [written(text) for text in between[:2]] == [
+        ("A horse.", "rules (model_error)", 1.0),
+        ("A man.", "rules (model_error)", 1.0),
+    ]
+    assert rewriter([deaf, second], ["openai", "rules", "openai"]).name == "deaf+rules+fake"
+    assert rewriter([deaf, second], ["openai", "rules", "openai"]).version == "0+4+0"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ([None], "0+rules"),  # a served model does not say how large it is
+        ([7_000_000_000], "0+rules"),
+        ([1_500_000_000], "rules+0"),
+        ([7_000_000_000, 500_000_000, None], "0+rules+1+2"),
+    ],
+)
+def test_rules_stand_before_small_models_unless_the_settings_say_where(parameters, name):
+    models = [FakeModel(says(), str(i), size) for i, size in enumerate(parameters)]
+    assert rewriter(models).name == name
+    assert rewriter(models, ["openai"] * len(models) + ["rules"]).name == "+".join([*map(str, range(len(models))), "rules"])
+
+
+def test_rules_are_there_once():
+    tree = {"rewriter": {"models": [{"kind": "rules"}, {"kind": "rules"}]}}
+    with pytest.raises(ValueError, match="kind rules may be there once"):
+        Settings.model_validate(tree)
+    assert Rewriter(Settings.model_validate({"rewriter": {"models": [{"kind": "rules"}]}}), "cpu").name == "rules"
+
+
+def without_the_bowl(*models: FakeModel, listed: Sequence[str] = ()) -> Row:
+    """Of "a glass and a bowl of food on a table" the rules keep the glass alone."""
+    ((text,),) = texts([row("A glass and a bowl of food on a table.")], *models, listed=listed)
+    return text
+
+
+def test_a_text_that_says_more_wins_over_the_first_that_passes():
+    short, long = FakeModel(lambda _: "The glass.", "short"), FakeModel(lambda _: "A glass on a table.", "long")
+    assert written(without_the_bowl()) == ("A glass.", "rules", None)
+    assert written(without_the_bowl(long, listed=["rules", "openai"])) == ("A glass on a table.", "long", 0.5)
+    for models in ((short, long), (long, short)):
+        assert written(without_the_bowl(*models)) == ("A glass on a table.", "long", 0.5)
+    assert written(without_the_bowl(short)) == ("The glass.", "short", 1.0), "the rules' text says no more"
+
+
+def test_a_model_may_not_leave_out_what_the_rules_keep():
+    family = [row("A dog and a bench near a boat at a dock.")]
+    (rewritten,) = texts(family, FakeModel(lambda _: "A bench near a boat."))
+    assert written(rewritten[0]) == ("A bench near a boat at a dock.", "rules (says_less)", 2 / 3)
+    (rewritten,) = texts(family, FakeModel(lambda _: "One bench near a boat at a dock."))
+    assert written(rewritten[0]) == ("One bench near a boat at a dock.", "fake", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "agreement"),
+    [
+        ("One horse.", 1.0),
+        ("A man riding a horse.", None),  # what fails a check says nothing of another text
+        (Failure("model_error", "timeout"), None),
+    ],
+)
+def test_the_writer_of_a_text_has_no_vote_on_it(reply, agreement):
+    (rewritten,) = texts([row("A man riding a horse.")], FakeModel(lambda _: reply), listed=["rules", "openai"])
+    assert written(rewritten[0]) == ("A horse.", "rules", agreement)
+
+
+def test_texts_agree_as_far_as_they_share_their_nouns():
+    family = [row("A boat next to a tall ship at a dock with a dog.")]
+    for reply, agreement in {
+        "A ship at a dock.": 2 / 3,
+        "A ship.": 1 / 3,
+        "One boat next to a tall ship at a dock.": 1.0,
+    }.items():
+        (rewritten,) = texts(family, FakeModel(lambda _, reply=reply: reply), listed=["rules", "openai"])
+        text = next(text for text in rewritten if text["subset"] == 1 << family[0]["labels"].index("dog"))
+        assert written(text) == ("A boat next to a tall ship at a dock.", "rules", agreement)
+
+
+def test_where_nobody_has_a_text_rules_that_stand_first_say_why_the_model_has_none():
+    (rewritten,) = texts([row("A man riding a horse.")], FakeModel(lambda _: "A zebra."), listed=["rules", "openai"])
+    assert [written(text) for text in rewritten] == [
+        ("A horse.", "rules", None),
+        ("A man.", "rules", None),
+        (None, "rules (names_new)", None),
+    ]
+    assert rewritten[2]["status"] == "nothing_left"
 
 
 def test_a_failed_reply_is_named_with_its_reason():

@@ -128,7 +128,7 @@ def written(scenes: Iterable[tuple[int, Scene]], rewriter: Rewriter, settings: S
                 by_model = not text["rewriter"].startswith("rules")
                 by_writer.append((by_model, number))
                 (of_model if by_model else of_rules).append((not verdict.fault, number))
-    name = rewriter.name.removesuffix("+rules")
+    name = "+".join(part for part in rewriter.name.split("+") if part != "rules")
     lines: tuple[tuple[str, str, list[tuple[bool, int]]], ...] = (
         ("accepted texts", f"written by {name}", by_writer),
         ("right of those accepted", name, of_model),

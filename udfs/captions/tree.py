@@ -314,9 +314,11 @@ def _subject(nodes: Sequence[Node], current: Node, lead: Sequence[Chunk]) -> Nod
     )
     if passive and verb.lemma in word_lists.CUTS and (food := next((n for n in chain if n.labels & word_lists.FOODS), None)):
         return food
+    agents = [n for n in chain if n.animate]
+    if verb.lemma == "stand" and agents and nearest.role in ("verb", "verb_prep") and not nearest.animate:
+        return agents[0]  # "a man talking on a phone standing behind a car": it is the man who stands
     if (verb.lemma in _STATIC or passive) and plausible:
         return nearest
-    agents = [n for n in chain if n.animate]
     if agents and (
         agents[0] is not current and verb.lemma in word_lists.HANDLES or verb.lemma in ("use", "talk", "write", "read")
     ):

@@ -8,9 +8,10 @@ mention of a class, so **the lexicon decides what is named** (certainly or possi
 - a phrase that the lexicon cannot resolve becomes a mention without a class (label ""): the model alone never assigns a
   class.
 
-A reply must be one JSON list of short phrases. A phrase that is not in the caption is dropped; if more than half are
-dropped, the reply fails. After a failed reply (for example to a caption that contains instructions) the rules alone process
-that caption, with the reason in its ``extractor``. An unreachable endpoint stops the stage (``udfs.language.openai``).
+A reply must be one JSON list of short phrases. A phrase that is not in the caption is dropped, also if only a longer term of the
+lexicon has it ("train" of "train station"); if more than half are dropped, the reply fails. After a failed reply (for example to
+a caption that contains instructions) the rules alone process that caption, with the reason in its ``extractor``. An unreachable
+endpoint stops the stage (``udfs.language.openai``).
 """
 
 import json
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from udfs.captions import lexicon
+from udfs.captions.mentions import parse_caption
 from udfs.extract.rules import read_caption
 from udfs.language import model as language
 from udfs.role import Failure, Row
@@ -26,6 +28,7 @@ from udfs.role import Failure, Row
 if TYPE_CHECKING:
     from udfs.settings import RoleSettings
 
+VERSION = 2  # of reading a reply
 MAX_WORDS = 6  # a longer "phrase" is a clause
 _LEADING = re.compile(r"(?:an?|the|some|his|her|its|their)\s+(?=\S)", re.IGNORECASE)
 Span = tuple[int, int]
@@ -40,7 +43,7 @@ class LanguageModelExtractor:
         examples = [(user_message(e["caption"]), language.quote(e["reply"])) for e in prompt.examples]
         self.model = language.load(settings.extractor, device, prompt.system, examples)
         self.name = self.model.name
-        self.version = f"{self.model.version} prompt {prompt.version} lexicon {lexicon.version()}"
+        self.version = f"{self.model.version} prompt {prompt.version} reply {VERSION} lexicon {lexicon.version()}"
 
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """{"captions": [...]} -> {"captions": [...]}, each caption with its components, as above.
@@ -104,11 +107,24 @@ def read_reply(reply: str | Failure, caption: str, must_name: bool) -> list[Span
 
 
 def find_phrase(phrase: str, caption: str) -> list[Span]:
-    """All spans of a phrase in a caption: whole words, case-insensitive, any white space between them."""
+    """The spans of a phrase in a caption: whole words, case-insensitive, any white space between them.
+
+    Spans that hold the lexicon's terms whole come first, then those that are a term's last words ("dog" of "hot dog"). A span
+    that only modifies the rest of a term ("train" of "train station") is another thing, and is left out.
+    """
     pattern = r"\s+".join(re.escape(word) for word in phrase.split())
     if not pattern:
         return []
-    return [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", caption, re.IGNORECASE)]
+    spans = [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", caption, re.IGNORECASE)]
+    terms = _terms(caption) if spans else []
+    spans = [(start, end) for start, end in spans if not any(first < end < last for first, last in terms)]
+    return sorted(spans, key=lambda span: any(first < span[0] < last for first, last in terms))
+
+
+def _terms(caption: str) -> list[Span]:
+    """The spans of the lexicon's terms, also of those that name no class."""
+    parse = parse_caption(caption)
+    return [(parse.words[match.first].start, parse.words[match.last].end) for match in parse.matches]
 
 
 def merge(caption: str, spans: Sequence[Span], mentions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

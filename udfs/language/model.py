@@ -29,6 +29,7 @@ class Model(Protocol):
 
     name: str
     version: str
+    parameters: int | None  # how many it has; None for a served model, which does not say
 
     def __call__(self, prompts: Sequence[str]) -> list[str | Failure]:
         """One reply per user message, in order, without surrounding white space.

@@ -57,6 +57,7 @@ class OpenAIModel:
         if not key and not _is_loopback(settings.base_url):
             raise ValueError(f"the environment variable {settings.api_key_env} holds no key for the endpoint")
         self.name = self.version = settings.model  # only the server knows which weights the name stands for
+        self.parameters: int | None = None
         self._secret = key
         self._endpoint = without_secrets(settings.base_url)
         address = urlsplit(settings.base_url)

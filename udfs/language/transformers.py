@@ -53,6 +53,7 @@ class TransformersModel:
         self.model: Any = _weights(source, settings.dtype, device)
         self.name = Path(settings.model).stem if Path(settings.model).exists() else settings.model
         self.version = _version(source, self.model.config)
+        self.parameters: int | None = sum(tensor.numel() for tensor in self.model.parameters())
         self.ends = _end_tokens(self.model, self.tokenizer)
         head, self.tail = self._frame(system, examples)
         self.prefix: list[int] = self.tokenizer(head, add_special_tokens=False).input_ids

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from udfs.captions import word_lists
-from udfs.captions.chunks import chunk
+from udfs.captions.chunks import Chunk, chunk
 from udfs.captions.dictionary import parts_of_speech
 from udfs.captions.lexicon import attached_words, find_mentions, normalise
 from udfs.captions.tokens import tokenise
@@ -21,7 +21,9 @@ CODES = (
     "names_removed",
     "lost_kept",
     "names_new",
+    "named_again",
     "new_word",
+    "new_sign",
     "leftover_attachment",
     "forbidden_word",
     "bad_list",
@@ -31,11 +33,13 @@ CODES = (
     "lost_verb",
     "dangling_pronoun",
     "wrong_of",
+    "wrong_preposition",
     "bare_pronoun",
 )
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _REPEATED = re.compile(r"\b([^\W\d_]+(?: [^\W\d_]+)?) \1\b")
 _ARTICLES = ("a", "an", "the")
+_POINTS = frozenset(".,")  # that any text may add
 # Words that any text may add: articles, "one", "to be", connectors, and what the rules put for other words ("surfer").
 _FREE = frozenset(_ARTICLES) | {"one", "is", "are", "there", "and", "with", "person", "people", "down"}
 _DANGLING = (
@@ -80,6 +84,8 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
     known_forms = {form for word in before for form in _forms(word)}
     if any(_forms(word).isdisjoint(known_forms) for word in after if word not in _FREE):
         failed.add("new_word")
+    if {sign for sign in text if not (sign.isalnum() or sign.isspace())} - _POINTS - set(original):
+        failed.add("new_sign")  # markup, brackets and quotation marks of a reply
     trees = _tree(original), _tree(text)
     failed |= _mention_faults(original, text, set(removed), set(kept), trees[0])
     failed |= _grammar_faults(original, text, trees)
@@ -87,6 +93,13 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
     if word_lists.FORBIDDEN & set(after):
         failed.add("forbidden_word")
     return [code for code in CODES if code in failed]
+
+
+def nouns(text: str) -> frozenset[str]:
+    """The lemmas of the nouns that head a text's noun phrases, in lower case: what it says there is."""
+    heads = [piece.tokens[-1] for piece in _chunks(text) if piece.kind == "NP"]
+    # "A glass": the tagger may take a lone noun for an adjective. Pronouns and numerals name nothing new.
+    return frozenset(sense.noun_lemma(token.low) for token in heads if token.tag in ("N", "A"))
 
 
 def _forms(word: str) -> set[str]:
@@ -101,6 +114,7 @@ def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], remov
         "lost_verb": sense.lost_verb(after),
         "dangling_pronoun": sense.dangling_pronoun(before, after, text, removed),
         "wrong_of": sense.wrong_of(before, after),
+        "wrong_preposition": sense.wrong_preposition(before, after),
         "bare_pronoun": sense.bare_pronoun(after),
     }
     return {code for code, failed in faults.items() if failed}
@@ -108,25 +122,29 @@ def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], remov
 
 def _mention_faults(original: str, text: str, removed: set[str], kept: set[str], tree: list[Node]) -> set[str]:
     failed = set()
-    mentions = find_mentions(text)
-    sure = {m["label"] for m in mentions if m["certain"] and m["label"] not in ("", "*")}
-    known = {m["label"] for m in find_mentions(original)}
+    counts = Counter(m["label"] for m in find_mentions(text) if m["certain"] and m["label"] not in ("", "*"))
+    known, sure = Counter(m["label"] for m in find_mentions(original)), set(counts)
     if sure & removed:
         failed.add("names_removed")
     if kept - sure:
         failed.add("lost_kept")
-    if sure - known - removed:
+    if sure - set(known) - removed:
         failed.add("names_new")
+    if any(count > known[label] > 0 for label, count in counts.items()):
+        failed.add("named_again")
     if _leftovers(original, text, removed, tree) or _ownerless(text, removed, sure):
         failed.add("leftover_attachment")
     return failed
 
 
-def _tree(text: str) -> list[Node]:
+def _chunks(text: str) -> list[Chunk]:
     mentions = find_mentions(text)
+    return chunk(tokenise(text, [(m["start"], m["end"]) for m in mentions if m["certain"]]), mentions)
+
+
+def _tree(text: str) -> list[Node]:
     try:
-        pieces = chunk(tokenise(text, [(m["start"], m["end"]) for m in mentions if m["certain"]]), mentions)
-        return build_tree([piece for piece in pieces if piece.kind != "."])
+        return build_tree([piece for piece in _chunks(text) if piece.kind != "."])
     except ParseError:
         return []
 

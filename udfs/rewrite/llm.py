@@ -27,11 +27,12 @@ class LanguageModelRewriter:
         ]
         self.model = language.load(settings, device, prompt.system, examples)
         self.name = self.model.name
+        self.parameters = self.model.parameters
         self.version = f"{self.model.version} prompt {prompt.version}"
 
     def propose(self, requests: Sequence[RewriteRequest]) -> list[str | Failure]:
-        """One new caption per request, in order, or the reason for having none (``reply_empty``, ``reply_not_one_line``,
-        ``model_error``, ...).
+        """One new caption per request, in order, or the reason for having none (``reply_empty``, ``reply_not_string``,
+        ``reply_not_one_line``, ``model_error``, ...).
         """
         replies = language.ask_once(self.model, [user_message(request) for request in requests])
         return [reply if isinstance(reply, Failure) else read_reply(reply) for reply in replies]
@@ -47,14 +48,20 @@ def user_message(request: RewriteRequest) -> str:
 
 
 def read_reply(reply: str) -> str | Failure:
-    """The text of a reply: a JSON string, as in the examples, or the bare sentence."""
+    """The text of a reply: a JSON string, as in the examples, or the bare sentence.
+
+    Failures: ``reply_not_json``, ``reply_not_string`` (a list or an object, of which no part is guessed to be the caption),
+    ``reply_empty``, ``reply_not_one_line``.
+    """
     text = language.unfence(reply)
-    if text.startswith('"'):
+    if text.startswith(('"', "[", "{")):
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Failure("reply_not_json", text)
-        text = value if isinstance(value, str) else ""
+        if not isinstance(value, str):
+            return Failure("reply_not_string", text)
+        text = value
     text = text.strip()
     if not text:
         return Failure("reply_empty", "the model proposed no text")

@@ -98,7 +98,7 @@ def _new_place(
             and node.role == "prep"
             and node.place
             and not parent.place
-            and _short_preposition(node.prep) in word_lists.GOING
+            and short_preposition(node.prep) in word_lists.GOING
         ):
             return Place(parent, settled(node))
         if agent_lost and node.role == "prep" and moved and parent.place:
@@ -108,7 +108,7 @@ def _new_place(
         scene_alone = parent.place and not node.place and parent.parent is not None and parent.parent.index in deleted
         if scene_alone and node.role == "prep" and node.prep in ("above", "under", "below", "beneath", "underneath", "over"):
             return Place(parent, "with")
-        beside = _short_preposition(node.prep) in word_lists.PROXIMITY or node.prep == "in front of"
+        beside = short_preposition(node.prep) in word_lists.PROXIMITY or node.prep == "in front of"
         if scene_alone and node.role == "prep" and ((beside and parent.head in word_lists.ROOMS) or node.prep == "around"):
             # "in a kitchen near a sink": the sink is in the kitchen too.
             return Place(parent, "with")
@@ -176,7 +176,7 @@ def _only_presented(node: Node) -> bool:
 
 def _join_to_root(node: Node, root: Node) -> Place:
     """Place a node in a text that has lost its subject."""
-    prep = _short_preposition(node.prep)
+    prep = short_preposition(node.prep)
     if root.prep == "of" and prep in word_lists.LOCATIVE:
         return Place(root, node.prep)
     if (
@@ -204,7 +204,7 @@ def _connector_text(node: Node) -> str:
     return " ".join(t.text for c in node.lead for t in c.tokens)
 
 
-def _short_preposition(prep: str) -> str:
+def short_preposition(prep: str) -> str:
     """The last word of "out in", "up on" and the like; other phrases joined by underscores."""
     first, _, rest = prep.partition(" ")
     if first in ("up", "down") and rest.startswith("the "):
@@ -218,7 +218,7 @@ def _short_preposition(prep: str) -> str:
 
 def settled(node: Node) -> str:
     """The node's preposition, made static without its verb of motion: "down a street" becomes "on a street"."""
-    prep = _short_preposition(node.prep)
+    prep = short_preposition(node.prep)
     if node.place and prep == "past":
         return "by"
     if node.place and (prep in word_lists.GOING or prep in ("", "of", "over", "from")):
@@ -229,7 +229,7 @@ def settled(node: Node) -> str:
 
 def _inherit(node: Node, top: Node, above: Node, used: set[int], outcome: Outcome) -> Place:
     """Place a child of the removed ``top`` under ``above``, by its own preposition or by the one that led to ``top``."""
-    prep = _short_preposition(node.prep)
+    prep = short_preposition(node.prep)
     old = top.prep
     is_be = top.verb is not None and top.verb.lemma == "be"
     if top.inverted and top.index not in used and node.role == "prep" and not node.place:
@@ -262,7 +262,7 @@ def _inherit(node: Node, top: Node, above: Node, used: set[int], outcome: Outcom
         and prep in ("on", "in", "at")
     ):
         return Place(above, node.prep)
-    if node.place and above.place and top.animate and _short_preposition(old) in word_lists.PROXIMITY:
+    if node.place and above.place and top.animate and short_preposition(old) in word_lists.PROXIMITY:
         return Place(above, "and", joined=True)
     verb_kept = top.index in outcome.kept_verbs
     if node.role == "prep" and (prep == "with" or (prep == "at" and not node.animate and (node.place or top.role != "verb"))):
@@ -271,7 +271,7 @@ def _inherit(node: Node, top: Node, above: Node, used: set[int], outcome: Outcom
         return Place(above, node.prep if verb_kept else settled(node))
     if node.role in ("prep", "verb_prep") and prep in word_lists.PROXIMITY:
         return Place(above, node.prep)
-    close = top.role in ("prep", "verb_prep") and _short_preposition(old) in word_lists.NEAR and top.index not in used
+    close = top.role in ("prep", "verb_prep") and short_preposition(old) in word_lists.NEAR and top.index not in used
     if close and node.role == "prep" and node.labels and prep in ("on", "in"):
         return Place(above, _take_connector(top, used, outcome))  # near a cake on a stove is near the stove
     if node.role == "prep" and top.role in ("prep", "verb_prep") and prep in word_lists.LOCATIVE:

@@ -21,6 +21,7 @@ class Proposer(Protocol):
 
     name: str
     version: str
+    parameters: int | None  # how many the model has; None if unknown
 
     def propose(self, requests: Sequence[RewriteRequest]) -> list[str | Failure]:
         """Return one text or failure for each request, in order."""

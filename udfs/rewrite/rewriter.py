@@ -1,23 +1,33 @@
-"""The rewriter role: every caption without every subset of the labels that it names, by language models, then by rules.
+"""The rewriter role: every caption without every subset of the labels that it names, by language models and by rules.
 
-The first proposal that passes ``udfs.rewrite.checks`` is used. The rules come last. The table names them ``rules`` if no model is
-configured, or ``rules (<reason>)`` with the first model's failure or first failed check. A model that cannot be reached stops the
-stage; the rules do not stand in for it.
+Each of them proposes a text, in the order of the settings. Of the texts that pass ``udfs.rewrite.checks`` the first is used,
+unless a later one says more: has all its nouns and another. A model's text that lacks a noun of the rules' passing text fails
+with ``says_less``: what the rules could keep need not go.
+
+The rules stand where the settings have ``kind: rules``, else before the first small model, else last. The table names them
+``rules`` if no model stands before them, or ``rules (<reason>)`` with the first model's failure or first failed check; so too if
+they stand first and nobody has a text that passes. A model that cannot be reached stops the stage; the rules do not stand in
+for it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 from udfs import clock
-from udfs.rewrite.checks import check, masks
+from udfs.rewrite.checks import check, masks, nouns
 from udfs.rewrite.request import Proposer, RewriteRequest
 from udfs.rewrite.rules import rewrite
 from udfs.role import Failure, Row
 from udfs.settings import RoleSettings
 from udfs.truth import submasks
 
-_RULES = "rules"
+_RULES: Final = "rules"
+_SAYS_LESS = "says_less"
+_VERSION = "4"  # of the rules and the checks. 4: the man stands, not his phone; prepositions, counts and signs are checked
+# Parameters. With 0.5 and 1.5 billion of them the rules' texts were right more often than the model's; more were not tried.
+_SMALL = 3e9
 
 
 @dataclass(frozen=True)
@@ -40,17 +50,28 @@ class _Task:
 
 @dataclass
 class _Proposal:
-    """One model's proposal: a text with its failed checks and masks, or the reason for having none."""
+    """A model's proposal, or the rules': a text with its failed checks and masks, or the reason for having none."""
 
     model: str
     text: str | None
     reason: str
     checks: list[str]
     masks: tuple[int, int]
+    by_rules: bool = False
 
     @property
     def passes(self) -> bool:
         return self.text is not None and not self.checks
+
+    @property
+    def is_opinion(self) -> bool:
+        """Whether it says anything of another's text; one that says less does."""
+        return self.text is not None and set(self.checks) <= {_SAYS_LESS}
+
+    @cached_property
+    def nouns(self) -> frozenset[str]:
+        """The nouns of the text."""
+        return nouns(self.text or "")
 
 
 class Rewriter:
@@ -61,9 +82,10 @@ class Rewriter:
         if models is None:
             models = _configured(settings, device)
         self._models = list(models)
+        self._place = _place_of_rules(settings, self._models)
         self._judge = _text_judge(settings, device)
-        self.name = "+".join([*(model.name for model in self._models), _RULES])
-        self.version = "+".join([*(model.version for model in self._models), "3"])  # 3: no word with a new lemma
+        self.name = "+".join(self._with_rules([model.name for model in self._models], _RULES))
+        self.version = "+".join(self._with_rules([model.version for model in self._models], _VERSION))
 
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """Rewrite a batch.
@@ -84,6 +106,9 @@ class Rewriter:
             verdicts = self._verdicts(tasks)
         return [{"texts": [self._text(c, w, tasks, verdicts) for c, group in plan for w in group]} for plan in plans]
 
+    def _with_rules(self, of_models: list[str], of_rules: str) -> list[str]:
+        return [*of_models[: self._place], of_rules, *of_models[self._place :]]
+
     def _works(self, row: Row, caption: Row) -> list[_Task]:
         mentions = tuple(tuple(sorted(mention.items())) for mention in caption["mentions"] or [])
         names = int(caption["names"])
@@ -102,7 +127,9 @@ class Rewriter:
                     proposals.append(_judge(task, model.name, reply.strip(), "ok"))
         for task, proposals in tasks.items():
             result = rewrite(task.caption, task.mention_rows, task.subset)
-            proposals.append(_judge(task, _RULES, result.text, result.status))
+            by_rules = _judge(task, _RULES, result.text, result.status, by_rules=True)
+            _compare(proposals, by_rules)
+            proposals.insert(self._place, by_rules)
 
     def _verdicts(self, tasks: dict[_Task, list[_Proposal]]) -> dict[_Task, bool]:
         """The judge's verdict on each accepted text; no entry without a judge or a verdict."""
@@ -128,15 +155,15 @@ class Rewriter:
         proposals = tasks[task]
         accepted = _accepted(proposals)
         agreement = _agreement(proposals, accepted, verdicts.get(task))
-        rules = proposals[-1]
+        rules = next(proposal for proposal in proposals if proposal.by_rules)
         if accepted is None and rules.text is None:
-            return base | _no_text(rules.reason, _rules_name(proposals), agreement)
+            return base | _no_text(rules.reason, _rules_name(proposals, accepted), agreement)
         chosen = accepted or rules
         return base | {
             "caption": chosen.text,
             "mentions": chosen.masks[0],
             "may_mention": chosen.masks[1],
-            "rewriter": chosen.model if chosen is not rules else _rules_name(proposals),
+            "rewriter": chosen.model if chosen is not rules else _rules_name(proposals, accepted),
             "checks": chosen.checks,
             "agreement": agreement,
             "status": "ok" if accepted else "check_failed",
@@ -144,19 +171,54 @@ class Rewriter:
         }
 
 
+def _compare(by_models: Sequence[_Proposal], by_rules: _Proposal) -> None:
+    """Let models' texts that say less than the rules' fail."""
+    for proposal in by_models:
+        if by_rules.passes and proposal.passes and by_rules.nouns - proposal.nouns:
+            proposal.checks.append(_SAYS_LESS)
+            proposal.reason = _SAYS_LESS
+
+
 def _accepted(proposals: Sequence[_Proposal]) -> _Proposal | None:
-    return next((proposal for proposal in proposals if proposal.passes), None)
+    """The first text that passes, unless a later one says more."""
+    passing = [proposal for proposal in proposals if proposal.passes]
+    best = passing[0] if passing else None
+    for proposal in passing[1:]:
+        if best is not None and proposal.nouns > best.nouns:
+            best = proposal
+    return best
 
 
 def _agreement(proposals: Sequence[_Proposal], accepted: _Proposal | None, verdict: bool | None) -> float | None:
-    """Share of independent models that agree with the accepted text; None with fewer than two of them.
+    """How far the others agree with the accepted text, 0 to 1; None if there is none, or nobody else has an opinion.
 
-    A rewriter (the rules count as one) agrees if its own text passes and names the same labels; a judge, if it says yes.
+    It is the mean over other writers (the rules count as one) of the share of nouns that both texts have, 0 where they name other
+    labels, and over judges of yes (1) or no (0). A text's own writer has no vote: with it, the agreement of one model and the
+    rules would never be less than a half. Nor has one whose own text fails its checks: where a model of 0.5 billion parameters
+    failed, the rules were right as often as elsewhere (60 of 68 and 32 of 35 texts).
     """
-    votes = [accepted is not None and p.passes and p.masks == accepted.masks for p in proposals]
+    if accepted is None:
+        return None
+    votes = [_overlap(p, accepted) for p in proposals if p is not accepted and p.is_opinion]
     if verdict is not None:
-        votes.append(verdict)
-    return sum(votes) / len(votes) if len(votes) > 1 else None
+        votes.append(float(verdict))
+    return sum(votes) / len(votes) if votes else None
+
+
+def _overlap(first: _Proposal, second: _Proposal) -> float:
+    """The share of two texts' nouns that both have; 0 if they name other labels."""
+    together = first.nouns | second.nouns
+    shared = len(first.nouns & second.nouns) / len(together) if together else 1.0
+    return shared if first.masks == second.masks else 0.0
+
+
+def _place_of_rules(settings: RoleSettings, models: Sequence[Proposer]) -> int:
+    """How many models stand before the rules."""
+    kinds = [model.kind for model in settings.rewriter.models]
+    if _RULES in kinds:
+        return kinds.index(_RULES)
+    small = (i for i, model in enumerate(models) if model.parameters is not None and model.parameters < _SMALL)
+    return next(small, len(models))
 
 
 def _configured(settings: RoleSettings, device: str) -> list[Proposer]:
@@ -193,16 +255,18 @@ def _request(task: _Task) -> RewriteRequest:
     return RewriteRequest(task.caption, tuple(removed), tuple(kept))
 
 
-def _judge(task: _Task, model: str, text: str | None, reason: str) -> _Proposal:
+def _judge(task: _Task, model: str, text: str | None, reason: str, by_rules: bool = False) -> _Proposal:
     if text is None:
-        return _Proposal(model, None, reason, [], (0, 0))
+        return _Proposal(model, None, reason, [], (0, 0), by_rules)
     failed = check(task.caption, text, task.of_bits(task.subset), task.of_bits(task.names & ~task.subset))
-    return _Proposal(model, text, failed[0] if failed else reason, failed, masks(text, task.labels))
+    return _Proposal(model, text, failed[0] if failed else reason, failed, masks(text, task.labels), by_rules)
 
 
-def _rules_name(proposals: Sequence[_Proposal]) -> str:
-    """The rules' name in the table, with the reason why the first model was not used."""
-    return _RULES if len(proposals) == 1 else f"{_RULES} ({proposals[0].reason})"
+def _rules_name(proposals: Sequence[_Proposal], accepted: _Proposal | None) -> str:
+    """The rules' name in the table, with the reason why the first model was not used, where it was to be."""
+    first = next((proposal for proposal in proposals if not proposal.by_rules), None)
+    preferred = proposals[0].by_rules and accepted is not None
+    return _RULES if first is None or preferred else f"{_RULES} ({first.reason})"
 
 
 def _no_text(status: str, rewriter: str | None, agreement: float | None) -> Row:

@@ -1,4 +1,4 @@
-"""Semantic checks of a rewritten caption: agents, pronouns and "of" phrases in its tree against the original's.
+"""Semantic checks of a rewritten caption: agents, pronouns and prepositions in its tree against the original's.
 
 They find errors of meaning in grammatical text, such as "a pier watching ducks" after the boy on the pier was removed.
 """
@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from udfs.captions import word_lists
+from udfs.captions.dictionary import parts_of_speech
 from udfs.captions.tree import Node
 from udfs.rewrite.delete import antecedent, is_manner
+from udfs.rewrite.reattach import settled, short_preposition
 
 _PRONOUNS = word_lists.word_set("his her hers their its it's he she him they them it himself herself itself themselves")
 _LIGHT_VERBS = word_lists.word_set("be have do")
@@ -104,6 +106,52 @@ def wrong_of(before: Sequence[Node], after: Sequence[Node]) -> bool:
     regions = {(word, node.head) for node in before if node.prep.endswith(" of") for word in node.prep.split()}
     pairs = [(n.parent.head, n.head) for n in after if n.prep == "of" and n.parent is not None]
     return any(what not in old and whole not in word_lists.VIEWS and (whole, what) not in regions for whole, what in pairs)
+
+
+def wrong_preposition(before: Sequence[Node], after: Sequence[Node]) -> bool:
+    """Whether a preposition has a complement that it did not have: "a cat eating from a bird", once there is no bowl.
+
+    The members of a list share its preposition. "Of" has a check of its own, and what is "with" something changes freely.
+    """
+    if not before or not after:
+        return False
+    return not _complements(after) <= _complements(before) | _implied_complements(before)
+
+
+def _complements(nodes: Sequence[Node]) -> set[tuple[str, str]]:
+    """(preposition, noun lemma) of each phrase behind a preposition, and of each that shares one."""
+    pairs = {(_preposition(node), noun_lemma(node.head)) for node in nodes if node.phrase is not None}
+    return {(prep, noun) for prep, noun in pairs if prep not in {"", "with", "of"} | word_lists.ALONGSIDE}
+
+
+def _implied_complements(nodes: Sequence[Node]) -> set[tuple[str, str]]:
+    """What else a caption's prepositions may mean.
+
+    Near a bowl of fruit is near fruit, and near a cup on a table is near a table. What went down a road is on the road. "Near a
+    bench and a dog" may be near both, whichever list the tree puts the dog in.
+    """
+    pairs = set()
+    for before, node in zip([None, *nodes], nodes, strict=False):
+        noun, prep, parent = noun_lemma(node.head), _preposition(node), node.parent
+        pairs.add((settled(node), noun))
+        if prep.endswith(" of") and prep.count(" ") > 1:
+            pairs.add((prep.split()[0], noun_lemma(prep.split()[-2])))  # "in the middle of"
+        if node.role == "conj" and before is not None:
+            pairs.add((_preposition(before), noun))
+        if parent is not None and prep in (("of", "on", "in") if node.labels else ("of", "on")):
+            near = _preposition(parent)
+            pairs |= {(near, noun)} if near.replace(" ", "_") in word_lists.NEAR else set()
+    return pairs
+
+
+def _preposition(node: Node) -> str:
+    """The preposition of a phrase, or of the list that it is in, without a particle before it ("out on")."""
+    return short_preposition((node.head_of_list or node).prep).replace("_", " ")
+
+
+def noun_lemma(word: str) -> str:
+    """The singular of a noun in lower case; the word itself if the dictionary knows no such noun."""
+    return next((lemma.lower() for lemma in parts_of_speech(word).get("NOUN", ())), word)
 
 
 def bare_pronoun(after: Sequence[Node]) -> bool:

@@ -40,7 +40,7 @@ QUALITY = {
     "clip_original": "similarity of dual image and the original caption",
     "clip_drop": "fall of the similarity with the removed labels",
     "clip_image": "similarity of dual image and original image",
-    "text_agreement": "share of rewriters and judges that agree on the text",
+    "text_agreement": "how far the other rewriters and judges agree with the text, 0 to 1",
     "judge": "image-text matching probability of the pair",
     "text_ok": "the text passes the rule checks (1) or not (0)",
 }
