@@ -145,8 +145,8 @@ def validate_settings(tree: dict[str, Any]) -> Settings:
 def settings_hash(settings: Settings, sections: Iterable[str]) -> str:
     """Sixteen hexadecimal digits over the named sections (``plan``) or single settings (``ingest.max_bytes``).
 
-    Fields that are marked ``NO_ROWS``, or ``LATER`` and not changed, are left out. Weights count by their path: the driver may not
-    have them, and would read gigabytes at each start. The ``model_version`` of a row tells which weights were loaded.
+    Fields that are marked ``NO_ROWS``, or ``LATER`` and not changed, are left out. Weights count by their path: the driver may
+    not have them, and would read gigabytes at each start. The ``model_version`` of a row tells which weights were loaded.
     """
     tree = _of_rows(settings)
     chosen: dict[str, Any] = {name: reduce(dict.__getitem__, name.split("."), tree) for name in sections}
