@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from udfs.segment.boxes import BoxError, grab_cut, pixels_of, whole_box
+from udfs.segment.boxes import BoxError, ellipse, grab_cut, pixels_of, whole_box
 
 
 def scene(width: int = 320, height: int = 240) -> tuple[np.ndarray, dict[str, tuple[tuple[int, int, int, int], np.ndarray]]]:
@@ -30,6 +30,22 @@ def test_grab_cut_finds_the_disc_and_the_box_is_the_box() -> None:
     for box, truth in things.values():
         assert iou(grab_cut(picture, box), truth) > 0.95
         assert iou(whole_box(picture, box), truth) == pytest.approx(np.pi / 4, abs=0.02)
+
+
+def test_a_thing_that_fills_its_box_is_found_beyond_the_ellipse() -> None:
+    picture, _ = scene()
+    picture[150:200, 200:280] = (200, 200, 40)
+    box = (200, 150, 280, 200)
+    assert iou(ellipse(picture, box), whole_box(picture, box)) == pytest.approx(np.pi / 4, abs=0.02)
+    assert iou(grab_cut(picture, box), whole_box(picture, box)) > 0.99
+
+
+def test_what_looks_like_the_ground_is_not_left_behind() -> None:
+    picture, things = scene()
+    box, truth = things["red"]
+    picture[100:120, 60:120] = picture[5:25, 60:120]  # a stripe of ground across the disc, as a shirt of grass green would be
+    mask = grab_cut(picture, box)
+    assert (mask & truth).sum() > 0.98 * truth.sum()
 
 
 def test_a_large_picture_is_cut_on_a_smaller_copy() -> None:

@@ -50,10 +50,24 @@ def whole_box(picture: Rgb, box: Corners) -> Mask:
     return mask
 
 
-def grab_cut(picture: Rgb, box: Corners) -> Mask:
-    """The object in the box as a mask [H, W] inside it; the whole box where GrabCut finds next to nothing or cannot tell.
+def ellipse(picture: Rgb, box: Corners) -> Mask:
+    """The ellipse that touches the four sides of the box, as a mask [H, W].
 
-    The same picture and box give the same mask, whatever was cut before.
+    Raises:
+        BoxError: as ``pixels_of``.
+    """
+    top, left, bottom, right = pixels_of(box, *picture.shape[:2])
+    rows = (np.arange(picture.shape[0])[:, None] + 0.5 - (top + bottom) / 2) / ((bottom - top) / 2)
+    columns = (np.arange(picture.shape[1])[None] + 0.5 - (left + right) / 2) / ((right - left) / 2)
+    return np.asarray(rows**2 + columns**2 <= 1)
+
+
+def grab_cut(picture: Rgb, box: Corners) -> Mask:
+    """What GrabCut finds in the box, and the ellipse that fills it, as a mask [H, W].
+
+    The ellipse is for what inpainting would otherwise leave in the picture: GrabCut alone misses parts that have the colours of
+    the background. Where it finds next to nothing, or cannot tell, the mask is the whole box. The same picture and box give the
+    same mask, whatever was cut before.
 
     Raises:
         BoxError: as ``pixels_of``.
@@ -68,7 +82,7 @@ def grab_cut(picture: Rgb, box: Corners) -> Mask:
     found = masks.resize(_cut(picture[rows, columns], mask[rows, columns]), *mask[rows, columns].shape)
     cut = np.zeros_like(mask)
     cut[rows, columns] = found & mask[rows, columns]
-    return cut if cut.sum() >= LEAST * mask.sum() else mask
+    return cut | ellipse(picture, box) if cut.sum() >= LEAST * mask.sum() else mask
 
 
 def _cut(crop: Rgb, inside: Mask) -> Mask:
