@@ -122,16 +122,19 @@ def _box(box: Any, where: str) -> Box:
 
 
 def _original(stem: str, has_boxes: bool, sentences: str, boxes: str) -> Picture:
-    file, name, chains = f"{sentences}/{stem}.txt", f"{stem}.jpg", None
+    file, name = f"{sentences}/{stem}.txt", f"{stem}.jpg"
+    chains: dict[str, Chain] | None = None
     if has_boxes:
         name, chains = _boxes(f"{boxes}/{stem}.xml", name)
     captions = []
     with open_text(file) as lines:
         for number, line in enumerate(_limited(lines, file), start=1):
-            if line.strip():
-                text, phrases = _caption(line.rstrip("\r\n"), f"{file}: line {number}")
-                captions.append(text)
-                for own_id, kind, phrase in phrases if chains is not None else ():
+            if not line.strip():
+                continue
+            text, phrases = _caption(line.rstrip("\r\n"), f"{file}: line {number}")
+            captions.append(text)
+            if chains is not None:
+                for own_id, kind, phrase in phrases:
                     chain = chains.setdefault(own_id, Chain(kind, [], []))
                     chain.kind = chain.kind or kind  # files of boxes name no kinds
                     chain.phrases.append(phrase)

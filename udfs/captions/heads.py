@@ -64,7 +64,7 @@ def _heads(parse: Parse) -> list[tuple[int, int]]:
             continue
         following = words[last + 1].text if last + 1 < len(words) else ""
         names = match is not None and any(match.readings.values())
-        if following == "of" and not names and any(text in words for words in quantities):
+        if following == "of" and not names and any(text in listed for listed in quantities):
             i = last + 2  # "a group of people"
             continue
         if _ends(parse, last, following, match):
