@@ -179,7 +179,7 @@ def with_phrase(**changes: Any) -> Row:
     ],
 )
 def test_a_damaged_line_is_one_clear_error(tmp_path: Path, change: Row, expected: str) -> None:
-    file = jsonl(tmp_path / "entities.jsonl", line(), line("b.png", **change))
+    file = jsonl(tmp_path / "entities.jsonl", line(), line("b.png") | change)
     with pytest.raises(SourceError) as caught:
         list(parse(file, "/images", Origin("s")))
     assert str(caught.value).startswith(f"{file}: line 2") and expected in str(caught.value)
