@@ -70,7 +70,11 @@ EXPECTED = [
 
 def test_json_lines(spark: SparkSession, images: Path, tmp_path: Path) -> None:
     file = jsonl(
-        tmp_path / "entities.jsonl", line(), line("b.png", []), line("../x.png"), line("c [1].png", ["No phrase ."], entities={})
+        tmp_path / "entities.jsonl",
+        line(),
+        line("b.png", [], entities={}),
+        line("../x.png"),
+        line("c [1].png", ["No phrase ."], entities={}),
     )
     notes = Notes(spark)
     table = collect(records(spark, "flickr30k_entities", {"images": str(images), "entities": file}, notes=notes))
