@@ -7,6 +7,7 @@ import typer
 
 from jobs import ingest
 from jobs.console import Profile, Root, Set, log, open_run, run_app
+from jobs.lexicon import lexicon_app
 from jobs.look.commands import check, measure, report, sheet, sql, status
 from jobs.look.review.commands import review_app
 from jobs.publish import publish_command
@@ -32,6 +33,7 @@ app.command("publish")(publish_command)
 app.command("withdraw")(withdraw_command)
 app.command("unlock")(unlock_command)
 app.add_typer(review_app, name="review")
+app.add_typer(lexicon_app, name="lexicon")
 add_training(app)
 app.command()(evaluate)
 app.command()(compare)

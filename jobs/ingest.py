@@ -179,7 +179,8 @@ def ingest_source(kind: str, options: dict[str, Any], root: str, profile: str, o
     labels = vocabulary.load(run.settings.lexicon).labels if options.get("instances") else ()
     name, notes = source_name(kind, options), Notes(run.store.spark)
     try:
-        counts = take_in(run, records(run.store.spark, kind, options, run.settings.ingest, labels, notes))
+        parsed = records(run.store.spark, kind, options, run.settings.ingest, labels, notes, run.settings.lexicon)
+        counts = take_in(run, parsed)
     except PySparkException as problem:
         raise source_error(problem) or problem from None
     except SourceError as problem:

@@ -2,7 +2,8 @@
 
 A run's settings are a profile (a name in ``jobs/engine/profiles``, or a YAML file) with ``--set a.b=c`` on top. An unknown key is
 an error that names the nearest known key. The ``settings_hash`` of a stage covers the settings that change its rows and nothing
-else: never ``spark``, never ``policy``, which every view applies anew, and no field that is marked ``**NO_ROWS``.
+else: never ``spark``, never ``policy``, which every view applies anew, and no field that is marked ``**NO_ROWS``; a field that is
+marked ``**LATER`` only where it is not the default.
 """
 
 import difflib
@@ -20,7 +21,7 @@ from pydantic_core import to_json
 from udfs.captions import vocabulary
 from udfs.errors import DualsetError
 from udfs.redact import without_secrets
-from udfs.sections import NO_ROWS, Section
+from udfs.sections import LATER, NO_ROWS, Section
 from udfs.settings import RoleSettings, WorkerSettings
 
 PROFILES = Path(__file__).parent / "engine" / "profiles"
@@ -144,8 +145,8 @@ def validate_settings(tree: dict[str, Any]) -> Settings:
 def settings_hash(settings: Settings, sections: Iterable[str]) -> str:
     """Sixteen hexadecimal digits over the named sections (``plan``) or single settings (``ingest.max_bytes``).
 
-    Fields that are marked ``NO_ROWS`` are left out. Weights count by their path: the driver may not have them, and would read
-    gigabytes at each start. The ``model_version`` of a row tells which weights were loaded.
+    Fields that are marked ``NO_ROWS``, or ``LATER`` and not changed, are left out. Weights count by their path: the driver may
+    not have them, and would read gigabytes at each start. The ``model_version`` of a row tells which weights were loaded.
     """
     tree = _of_rows(settings)
     chosen: dict[str, Any] = {name: reduce(dict.__getitem__, name.split("."), tree) for name in sections}
@@ -168,10 +169,12 @@ def describe(node: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[s
 
 
 def _of_rows(value: Any) -> Any:
-    """A section as a plain tree, without the fields that are marked ``NO_ROWS``."""
+    """A section as a plain tree, without the fields that are marked ``NO_ROWS``, and those marked ``LATER`` at their default."""
     if isinstance(value, BaseModel):
-        mark = NO_ROWS["json_schema_extra"]
-        names = [name for name, field in type(value).model_fields.items() if field.json_schema_extra != mark]
+        never, later = NO_ROWS["json_schema_extra"], LATER["json_schema_extra"]
+        fields = type(value).model_fields.items()
+        kept = {name: field for name, field in fields if field.json_schema_extra != never}
+        names = [n for n, field in kept.items() if field.json_schema_extra != later or getattr(value, n) != field.default]
         return {name: _of_rows(getattr(value, name)) for name in names}
     return [_of_rows(item) for item in value] if isinstance(value, tuple) else value
 

@@ -112,6 +112,11 @@ def probe(data: bytes, max_pixels: int = 50_000_000) -> tuple[int, int, str]:
     return rgb.shape[1], rgb.shape[0], kind
 
 
+def is_turned(data: bytes) -> bool:
+    """Whether ``decode`` turns or mirrors the stored pixels. ``data`` must be bytes that ``decode`` can read."""
+    return _turn(_open(data)[0]) is not None
+
+
 def is_turned_at_same_size(data: bytes) -> bool:
     """Whether ``decode`` turns or mirrors the stored pixels (EXIF orientations 2 to 8) and the size of the image stays the same.
 

@@ -15,6 +15,10 @@ from pydantic import BaseModel, ConfigDict
 # smaller last batch of each task, and no hash covers those either.
 NO_ROWS: dict[str, Any] = {"json_schema_extra": {"rows": False}}
 
+# Marks a setting that came after people had roots: part of a hash only where it is not the default, so that those roots go on.
+# The default must leave every row that was ok as it was.
+LATER: dict[str, Any] = {"json_schema_extra": {"hashed": "if changed"}}
+
 
 class Section(BaseModel):
     """Base of all sections."""

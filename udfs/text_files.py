@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from udfs.errors import DualsetError
@@ -59,7 +59,7 @@ def load_json(data: bytes, file: str) -> Any:
         raise TextFileError(f"{file} is not JSON: {problem}") from None
 
 
-def json_lines(lines: IO[str], file: str) -> Iterator[tuple[int, Any]]:
+def json_lines(lines: Iterable[str], file: str) -> Iterator[tuple[int, Any]]:
     """Number and value of each line that is not blank.
 
     Raises:

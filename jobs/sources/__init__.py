@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.sources import coco, flickr30k, folder, parquet, scenes, webdataset
+from jobs.sources import coco, flickr30k, flickr30k_entities, folder, parquet, scenes, webdataset
 from jobs.sources.notes import Notes
 from jobs.sources.paths import absolute
 from jobs.sources.record import Origin, SourceError, source_error
@@ -20,6 +20,7 @@ __all__ = ["COMMON", "SOURCES", "SourceError", "complete", "records", "source_er
 SOURCES: dict[str, ModuleType] = {
     "coco": coco,
     "flickr30k": flickr30k,
+    "flickr30k_entities": flickr30k_entities,
     "folder": folder,
     "csv": folder,
     "jsonl": folder,
@@ -43,6 +44,7 @@ def records(
     ingest: IngestSettings | None = None,
     labels: Collection[str] = (),
     notes: Notes | None = None,
+    lexicon: str = "",
 ) -> DataFrame:
     """The records of a source, as ``jobs.sources.record.RECORD``: one row an image (or pair), no image bytes, in no fixed order.
 
@@ -57,6 +59,7 @@ def records(
         ingest: its limit on the length of captions.
         labels: the classes of the lexicon; annotations are spelled as there, and a source that knows none of them says so.
         notes: gets what the source has to say about what it left out, once the DataFrame was used.
+        lexicon: the setting of that name, for sources that read phrases.
 
     Raises:
         SourceError: unknown kind or option, a required option is missing, or a file or folder does not exist.
@@ -72,6 +75,7 @@ def records(
         split=checked.get("split"),
         license=checked.get("license"),
         labels=frozenset(labels),
+        lexicon=lexicon,
         notes=notes,
     )
     own = {name: value for name, value in checked.items() if name not in COMMON}

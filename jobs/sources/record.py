@@ -96,6 +96,7 @@ class Origin:
     split: str | None = None  # for records whose source gives none
     license: str | None = None
     labels: frozenset[str] = frozenset()  # what the lexicon calls things; empty: unknown
+    lexicon: str = ""  # the setting: what sources read phrases with
     notes: Notes | None = None
 
     def tell(self, file: str, what: str, count: int, example: str) -> None:

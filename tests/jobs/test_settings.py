@@ -113,6 +113,15 @@ def test_what_changes_no_row_is_in_no_hash():
     assert changed == {"extract", "rewrite"}
 
 
+def test_a_later_setting_is_in_a_hash_only_where_it_is_changed():
+    base = load_settings("annotations")
+    # As before there was segmenter.box_masks: roots of that time go on.
+    assert settings_hash(base, ("segmenter", "lexicon")) == "aa50e94d69c43914"
+    same, changed = (load_settings("annotations", [f"segmenter.box_masks={way}"]) for way in ("grabcut", "box"))
+    assert settings_hash(same, ("segmenter", "lexicon")) == settings_hash(base, ("segmenter", "lexicon"))
+    assert settings_hash(changed, ("segmenter", "lexicon")) != settings_hash(base, ("segmenter", "lexicon"))
+
+
 def test_settings_are_shown_without_secrets():
     conf = "spark.conf={spark.hadoop.fs.s3a.secret.key: pw, spark.hadoop.javax.jdo.option.ConnectionURL: 'jdbc:mysql://h/?password=pw'}"
     address = "'http://me:pw@host:8000/v1?key=pw'"

@@ -34,7 +34,7 @@ CAPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["coco", "folder", "flickr30k", "parquet", "webdataset"])
+@pytest.mark.parametrize("kind", ["coco", "folder", "flickr30k", "flickr30k_entities", "parquet", "webdataset"])
 def test_bad_captions_are_marked_and_nothing_is_lost(spark: SparkSession, images: Path, tmp_path: Path, kind: str) -> None:
     texts = [caption for caption, _, _ in CAPTIONS]
     expected = [(str(index), text, status) for index, (_, text, status) in enumerate(CAPTIONS)]
@@ -45,6 +45,9 @@ def test_bad_captions_are_marked_and_nothing_is_lost(spark: SparkSession, images
     elif kind == "flickr30k":
         tree = {"images": [{"filename": "a.png", "sentences": [{"raw": text} for text in texts]}]}
         options = {"images": str(images), "captions": write_json(tmp_path / "dataset.json", tree)}
+    elif kind == "flickr30k_entities":
+        row = {"file": "a.png", "entities": {}, "sentences": [{"text": text, "phrases": []} for text in texts]}
+        options = {"images": str(images), "entities": write_json(tmp_path / "entities.jsonl", row)}
     elif kind == "folder":
         lines = [json.dumps({"file": "a.png", "caption": text}) for text in texts]
         (tmp_path / "t.jsonl").write_text("\n".join(lines))
@@ -211,13 +214,20 @@ def test_paths_of_a_source(tmp_path: Path) -> None:
     [
         ("folder", "images", "ftp://me:hunter2@host/images"),
         ("csv", "captions", "https://hunter2@host/captions.csv"),
+        ("flickr30k_entities", "boxes", "ftp://me:hunter2@host/Annotations"),
         ("parquet", "files", "s3a://AKIA:hunter2/x@bucket/*.parquet"),
         ("webdataset", "files", "https://host/{000..012}.tar?X-Amz-Signature=hunter2"),
     ],
 )
 def test_an_address_with_a_secret_is_refused(spark: SparkSession, kind: str, option: str, address: str) -> None:
     """Records keep locators, errors quote them, and Delta's log keeps the least and the greatest of them."""
-    options = {"images": "/images", "captions": "/captions.csv"} if kind in ("csv", "folder") else {}
+    options = (
+        {"images": "/images", "captions": "/captions.csv"}
+        if kind in ("csv", "folder")
+        else {"images": "/images"}
+        if kind == "flickr30k_entities"
+        else {}
+    )
     with pytest.raises(SourceError, match="in the environment") as refused:
         records(spark, kind, {**options, option: address})
     assert "hunter2" not in str(refused.value)

@@ -47,7 +47,8 @@ def bad_inputs(seed: int, count: int) -> list[BadInput]:
     chance = random.Random(seed)
     makers = (coco, instances, karpathy, json_lines, bad_table, bytes_of_text, encodings, tars, tar_members)
     made = [maker(chance) for _ in range(-(-count // len(makers))) for maker in makers]
-    numbered = [*made, *special_files(), *odd_tars()]
+    phrase_boxes = [maker(chance) for _ in range(-(-count // len(makers))) for maker in (entities, entities_originals)]
+    numbered = [*made, *special_files(), *odd_tars(), *phrase_boxes]
     return [
         BadInput(f"{number:03d} {bad.name}", bad.kind, bad.options, bad.files, bad.good, bad.make)
         for number, bad in enumerate(numbered)
@@ -113,6 +114,39 @@ def json_lines(chance: random.Random) -> BadInput:
     first, place = damaged(rows[0], chance)
     data = b"\n".join([as_json(first, chance), *(as_json(row) for row in rows[1:])])
     return BadInput(f"JSON lines, {place}", "folder", {"captions": "table.jsonl"}, {"table.jsonl": data}, NAMES[1:])
+
+
+def entities_tree(name: str) -> dict[str, Any]:
+    """A line of Flickr30k Entities as JSON lines."""
+    sentences = [
+        {"text": f"A {name[:-4]} wall.", "phrases": [{"start": 0, "end": len(name) + 3, "id": "7"}]},
+        {"text": "A man", "phrases": [{"start": 0, "end": 5, "id": "8"}]},
+    ]
+    things = {"7": {"type": "other", "boxes": [[1, 1, 9.5, 9]]}, "8": {"type": "people", "boxes": []}}
+    return {"file": name, "split": "train", "entities": things, "sentences": sentences}
+
+
+def entities(chance: random.Random) -> BadInput:
+    """JSON lines with phrases and boxes, of which the first is damaged."""
+    first, place = damaged(entities_tree(NAMES[0]), chance)
+    data = b"\n".join([as_json(first, chance), *(as_json(entities_tree(name)) for name in NAMES[1:])])
+    if chance.random() < 0.2:
+        data, place = mutated(data, chance, [as_json(karpathy_tree())]), "bytes"
+    options = {"entities": "entities.jsonl"}
+    return BadInput(f"entities, {place}", "flickr30k_entities", options, {"entities.jsonl": data}, ())
+
+
+def entities_originals(chance: random.Random) -> BadInput:
+    """The original files of one picture, the bytes of one of them damaged."""
+    text = b"[/EN#7/other A red wall] .\n[/EN#8/people A man] sees [/EN#7/other/scene it] .\n"
+    box = b"<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    things = b"<object><name>7</name>%b</object><object><name>8</name><nobox>1</nobox></object>" % box
+    xml = b"<annotation><filename>red.png</filename>%b</annotation>" % things
+    files = {"sentences/red.txt": text, "boxes/red.xml": xml}
+    name, other = chance.sample(list(files), 2)
+    files[name] = mutated(files[name], chance, [files[other], b'<!DOCTYPE a [<!ENTITY b "c">]>', b"NaN", b"[/EN#"])
+    options = {"sentences": "sentences", "boxes": "boxes"}
+    return BadInput(f"originals, {name}", "flickr30k_entities", options, files)
 
 
 def bad_table(chance: random.Random) -> BadInput:

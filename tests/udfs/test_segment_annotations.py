@@ -63,9 +63,46 @@ def test_masks_on_a_picture_that_its_exif_turns_are_a_failure_of_its_row(orienta
     assert isinstance(upright, dict) and len(upright["instances"]) == 1
 
 
-def test_a_box_without_an_outline_is_a_failure_of_its_row() -> None:
-    [result] = Segmenter(SETTINGS, "cpu")([{"image": picture(48, 64), "annotations": [DOG | {"mask": None}]}])
+BOX = DOG | {"mask": None, "box": {"x": 20.0, "y": 10.0, "width": 24.0, "height": 20.0}}
+
+
+@pytest.mark.parametrize("way", ["grabcut", "box"])
+def test_a_box_without_an_outline_gets_a_mask_inside_it(way: str) -> None:
+    settings = validate_settings({"segmenter": {"kind": "annotations", "box_masks": way}})
+    [row] = Segmenter(settings, "cpu")([{"image": picture(48, 64), "annotations": [DOG, BOX, BOX | {"label": "cat"}]}])
+    cat, *dogs = row["instances"]
+    assert {instance["label"] for instance in dogs} == {"dog"} and MASK in [instance["mask"] for instance in dogs]
+    assert cat["score"] == 1.0 and cat["box"] == BOX["box"]
+    mask = masks.from_rle(cat["mask"])
+    assert mask.any() and not np.delete(mask, np.s_[10:30], axis=0).any() and not np.delete(mask, np.s_[20:44], axis=1).any()
+    if way == "box":
+        assert mask.sum() == 24 * 20
+
+
+def test_grab_cut_is_the_default() -> None:
+    assert SETTINGS.segmenter.box_masks == "grabcut"
+
+
+def test_without_masks_for_boxes_such_a_row_fails() -> None:
+    settings = validate_settings({"segmenter": {"kind": "annotations", "box_masks": "none"}})
+    [result] = Segmenter(settings, "cpu")([{"image": picture(48, 64), "annotations": [BOX]}])
     assert isinstance(result, Failure) and result.status == "no_mask"
+
+
+def test_a_box_of_a_larger_picture_is_a_failure_of_its_row() -> None:
+    [result] = Segmenter(SETTINGS, "cpu")([{"image": picture(24, 32), "annotations": [BOX]}])
+    assert isinstance(result, Failure) and result.status == "annotation_mismatch"
+    assert result.error == "dog: a box from 20, 10 to 44, 30, image 32x24"
+
+
+def test_a_box_on_a_turned_picture_is_a_failure_of_its_row() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    Image.open(io.BytesIO(picture(48, 64))).save(out, "JPEG", exif=exif)
+    [result] = Segmenter(SETTINGS, "cpu")([{"image": out.getvalue(), "annotations": [BOX]}])
+    assert isinstance(result, Failure) and result.status == "annotation_mismatch"
+    assert "EXIF orientation" in result.error
 
 
 def test_as_a_detector_it_is_blind() -> None:

@@ -116,7 +116,7 @@ def load_model(settings: RoleSettings, device: str, masks: bool) -> DetectionMod
         return OpenVocabulary(settings, device, masks)
     from udfs.segment.annotations import Annotations
 
-    return Annotations()
+    return Annotations(settings)
 
 
 def instances(detections: Sequence[Detection]) -> list[InstanceRow]:

@@ -61,6 +61,11 @@ class Yolo:
         self._shape = (int(fixed[0]), int(fixed[1])) if fixed else (side, side)
         self._labels = _labels(backend.names)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's class names, in its order."""
+        return tuple(self._labels)
+
     def find(self, pictures: Sequence[np.ndarray], rows: Sequence[DetectionRow]) -> list[list[Detection] | Failure]:
         """Detect in each picture: boxes clipped to the picture, masks of its own size."""
         results: list[list[Detection] | Failure] = []
