@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs import ingest
 from jobs.sources import SourceError, records
 from jobs.sources.flickr30k_entities import parse, parse_originals
 from jobs.sources.notes import Notes
 from jobs.sources.record import Origin
+from tests.support import roots
 from tests.support.originals import SHARED
 from tests.support.source_files import Row, captions_of, collect, error_of, images_folder  # noqa: F401  fixture
 
@@ -228,6 +230,26 @@ def test_the_lexicon_of_the_root_names_the_labels(tmp_path: Path) -> None:
         "dress",
         "people: people",
     }
+
+
+def test_boxes_alone_make_families(spark: SparkSession, tmp_path: Path) -> None:
+    """A picture with boxes only goes through to its plan, with a mask of the thing in the box."""
+    corners = (20, 12, 60, 52)
+    picture = roots.Picture("a.png", ["A dog ."], [("dog", corners)])
+    (tmp_path / "images").mkdir()
+    roots.draw(picture).save(tmp_path / "images" / "a.png")
+    things = {"1": {"type": "animals", "boxes": [list(corners)]}}
+    file = jsonl(tmp_path / "entities.jsonl", line(sentences=["[1 A dog] ."], entities=things))
+    run = roots.open_root(spark, tmp_path / "root")
+    ingest.add(run, records(spark, "flickr30k_entities", {"images": str(tmp_path / "images"), "entities": file}))
+    roots.run_one(run, ingest.STAGE)
+    roots.run_stages(run, "extract", "segment", "plan")
+    [row] = roots.rows(run, "instances")
+    [instance] = row["instances"]
+    assert (row["status"], instance["label"]) == ("ok", "dog")
+    assert instance["area_fraction"] == pytest.approx(40 * 40 / (96 * 64), rel=0.02), "the ellipse in the box alone is 21% less"
+    [family] = roots.rows(run, "families", "n", "reason")
+    assert family == {"n": 1, "reason": None}
 
 
 @pytest.mark.shared("data/flickr8k")
