@@ -213,8 +213,7 @@ def finished_batch(run: Run, stage: Stage) -> Iterator[Batch]:
     batches = tuple(row["ingest_batch"] for row in run.store.read("images").select("ingest_batch").distinct().collect())
     batch = Batch(rows, run.store, run.settings, batches)
     yield batch
-    for frame in batch.kept:
-        frame.unpersist()
+    batch.release()
 
 
 def union(masks: list[Mask], subset: int, shape: tuple[int, ...]) -> Mask:

@@ -97,8 +97,7 @@ def test_no_exchange_carries_the_bytes_of_parquet_rows(spark: SparkSession, tmp_
     ]
     exchanges = roots.exchanges(result)
     assert exchanges and not [columns for _, columns in exchanges if any("binary" in shape for shape in columns.values())]
-    for kept in batch.kept:
-        kept.unpersist()
+    batch.release()
 
 
 def test_a_damaged_caption_is_one_error_that_names_the_file(spark: SparkSession, tmp_path: Path) -> None:
