@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+JARS := $(VENV)/jars
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install demo test lint chromium
+.PHONY: install demo test lint chromium ruff mypy layers
 
-install: $(STAMP)
+install: $(STAMP) $(JARS)
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "dualset: Python 3.11 is needed and $(PYTHON) was not found; install it or set PYTHON=..." >&2; exit 1; }
@@ -17,17 +18,30 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	# Compiled once here: every Spark worker would otherwise compile torch and all else at each start.
 	$(BIN)/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m jobs.engine.install_jars
 	touch $(STAMP)
+
+$(JARS): $(STAMP)
+	$(BIN)/python -m jobs.engine.install_jars
+	touch $(JARS)
 
 demo: install
 	$(BIN)/dualset demo --root runs/demo
 
-lint: install
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+lint: ruff mypy layers
+
+ruff: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+mypy: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/lint-imports
 
 chromium:
 	@tests/support/install_chromium.sh
 
-test: install lint chromium
+# What comes before the tests is mostly single processes and downloads, and goes side by side.
+test:
+	+$(MAKE) --no-print-directory -j 3 --output-sync=target chromium install lint
 	$(BIN)/python -m pytest

@@ -8,7 +8,7 @@ record has no more, as its family became smaller, get a row with status ``supers
 kill, or a run of some stages only, loses nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 
 from pyspark.sql import DataFrame
@@ -85,14 +85,19 @@ def next_version(store: Store, ingest_batch: str, tables: Sequence[str]) -> int:
     return 1 + (highest or 0)
 
 
-def outdated(stage: Stage, store: Store) -> DataFrame:
+def outdated(stage: Stage, store: Store, versions: DataFrame | None = None) -> DataFrame:
     """The records whose rows in the stage's table were made from rows that have been made anew since.
+
+    Args:
+        stage: the stage.
+        store: the tables.
+        versions: of ``versions_by_record``, where several stages are asked about the same state of the tables.
 
     Returns:
         ``ingest_batch``, ``record_id``, ``version`` (which their rows are to have) and ``attempt`` (likewise).
     """
     # Not only cached: computed again in the midst of the work, they would lack what is done.
-    candidates = _candidates(stage, store).localCheckpoint()
+    candidates = _candidates(stage, store, versions).localCheckpoint()
     if candidates.isEmpty():
         return candidates.selectExpr(*KEY, "version", "1 AS attempt")
     known = F.broadcast(candidates.select(*KEY))
@@ -105,7 +110,21 @@ def outdated(stage: Stage, store: Store) -> DataFrame:
     return rows.localCheckpoint()
 
 
-def _candidates(stage: Stage, store: Store) -> DataFrame:
+def versions_by_record(store: Store, tables: Iterable[str]) -> DataFrame:
+    """The records with a version above 0, one row each: under each table's name its highest, 0 where it has none.
+
+    Under the name with ``_ok`` stands the highest of the rows that are ok.
+    """
+    rows = reduce(DataFrame.unionByName, [_versions(store, table).withColumn("name", F.lit(table)) for table in tables])
+    highest = [
+        F.expr(f"coalesce(max(version) FILTER (WHERE name = '{table}'{ok}), 0) AS {table}{suffix}")
+        for table in tables
+        for suffix, ok in (("", ""), ("_ok", " AND status = 'ok'"))
+    ]
+    return rows.groupBy(*KEY).agg(*highest)
+
+
+def _candidates(stage: Stage, store: Store, versions: DataFrame | None) -> DataFrame:
     """The records with a higher version before the stage than after it, and nothing outdated before it: narrow, and mostly none.
 
     Returns:
@@ -114,14 +133,12 @@ def _candidates(stage: Stage, store: Store) -> DataFrame:
     before = [table for table in MADE_FROM[stage.target] if store.exists(table)]
     further = [table for near in before for table in MADE_FROM.get(near, ()) if store.exists(table)]
     tables = sorted({*before, *further, stage.source, stage.target})
-    rows = reduce(DataFrame.unionByName, [_versions(store, table).withColumn("name", F.lit(table)) for table in tables])
-    highest = [f"coalesce(max(version) FILTER (WHERE name = '{table}'), 0) AS {table}" for table in tables]
-    gate = f"coalesce(max(version) FILTER (WHERE name = '{stage.source}' AND status = 'ok'), 0) AS gate"
-    by_record = rows.groupBy(*KEY).agg(*map(F.expr, (*highest, gate)))
+    by_record = versions_by_record(store, tables) if versions is None else versions
     up_to_date = [f"{table} >= {name}" for table in before for name in MADE_FROM.get(table, ()) if name in tables]
     by_record = by_record.where(" AND ".join(up_to_date) or "true")
-    versions = by_record.selectExpr(*KEY, f"greatest(0, {', '.join(before)}) AS version", "gate", f"{stage.target} AS has")
-    return versions.where("version > has OR gate > has")
+    highest = f"greatest(0, {', '.join(before)}) AS version"
+    narrow = by_record.selectExpr(*KEY, highest, f"{stage.source}_ok AS gate", f"{stage.target} AS has")
+    return narrow.where("version > has OR gate > has")
 
 
 def mixed(store: Store, table: str, reads: Sequence[str]) -> DataFrame:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.chain import fresh_from, run_chain, stages_named
+from jobs.chain import NAMES, fresh_from, run_chain, stages_named
 from jobs.engine.stream import Run, StageError, generation_of
 from jobs.engine.versions import next_version, write_version
 from jobs.look.check import check
@@ -68,17 +69,30 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return Source(tmp_path_factory.mktemp("source")).write(PETS, WALK)
 
 
-def filled(run: Run, source: Source) -> Run:
+@pytest.fixture(scope="module")
+def ingested(opened: Callable[[Path], Run], source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root before the model is asked anything."""
+    root = tmp_path_factory.mktemp("ingested")
+    run = opened(root)
     roots.take(run, source)
-    run_chain(run)
+    run_chain(run, ["ingest"])
+    return root
+
+
+def filled(run: Run) -> Run:
+    run_chain(run, NAMES[1:])
     return run
 
 
 @pytest.fixture(scope="module")
-def healthy(opened: Callable[[Path], Run], model: Model, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def healthy(opened: Callable[[Path], Run], model: Model, ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A root whose model was never sick."""
     model.sick = False
-    return filled(opened(tmp_path_factory.mktemp("healthy")), source)
+    return filled(opened(copied(ingested, tmp_path_factory.mktemp("healthy"))))
+
+
+def copied(root: Path, folder: Path) -> Path:
+    return shutil.copytree(root, folder, dirs_exist_ok=True)
 
 
 def current(run: Run) -> dict[str, list[str]]:
@@ -109,12 +123,12 @@ def waiting(run: Run) -> dict[str, int]:
 
 
 def test_records_are_made_anew_when_the_model_is_well_again(
-    opened: Callable[[Path], Run], model: Model, source: Source, healthy: Run, tmp_path: Path
+    opened: Callable[[Path], Run], model: Model, ingested: Path, healthy: Run, tmp_path: Path
 ) -> None:
     right = current(healthy)
     assert stood_in(healthy) == INHERENT
     model.sick = True
-    run = filled(opened(tmp_path), source)
+    run = filled(opened(copied(ingested, tmp_path)))
     assert stood_in(run) == {"extract": 1, "rewrite": 4}
     assert retry_stand_ins(run, ["extract"]) == {"extract": (1, 0)}, "still sick: nothing is written"
 
