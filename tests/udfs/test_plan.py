@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
 from jobs.settings import load_settings
 from udfs.extract.rules import read_caption
+from udfs.masks import to_rle
 from udfs.plan.planner import carried_by, plan_family
 
 Row = dict[str, Any]
@@ -135,3 +138,56 @@ def test_carried_by_needs_a_person_around_it():
     assert carried_by([instance("person", box=(0, 0, 70, 100)), bag]) == {1: 0}
     assert carried_by([instance("person", crowd=True, box=(0, 0, 70, 100)), bag]) == {}, "a crowd is nobody"
     assert carried_by([instance("dog", box=(0, 0, 70, 100)), bag]) == {}
+
+
+def outlined(label: str, left: int, top: int, right: int, bottom: int, score: float = 0.9) -> Row:
+    """An instance that fills a rectangle of a picture of 100 x 100 pixels."""
+    mask = np.zeros((100, 100), dtype=np.bool_)
+    mask[top:bottom, left:right] = True
+    row = instance(label, mask.mean(), score, box=(left, top, right - left, bottom - top))
+    return row | {"mask": to_rle(mask)}
+
+
+def test_what_lies_in_a_component_goes_with_it():
+    bowl, carrot = outlined("bowl", 0, 0, 40, 40), outlined("carrot", 10, 10, 20, 20)
+    family = plan(["A bowl.", "A bowl with a carrot.", "A carrot."], [bowl, outlined("dog", 60, 60, 90, 90), carrot])
+    (component,) = family["components"]
+    assert (component["label"], component["attached"], component["carries"]) == ("bowl", [2], ["carrot"])
+    assert [caption["names"] for caption in family["captions"]] == [1, 1, 1], "a text with a carrot is false without the bowl"
+
+
+def test_a_label_is_no_component_where_a_better_one_would_go_with_it():
+    bowl, carrot = outlined("bowl", 0, 0, 40, 40), outlined("carrot", 10, 10, 20, 20)
+    family = plan(["A carrot in a bowl.", "A carrot."], [bowl, carrot])
+    assert [(c["label"], c["attached"]) for c in family["components"]] == [("carrot", [])]
+
+
+def test_half_of_its_pixels_must_go():
+    for right, attached in ((19, []), (20, [1])):
+        bed, cup = outlined("bed", 0, 0, right, 100), outlined("cup", 10, 0, 28, 10)
+        family = plan(["A bed.", "A cup on a bed."], [bed, cup], "components.n=1")
+        assert [(c["label"], c["attached"]) for c in family["components"]] == [("bed", attached)], right
+
+
+def test_another_thing_of_the_label_stays():
+    found = [outlined("bowl", 0, 0, 40, 40), outlined("carrot", 10, 10, 20, 20), outlined("carrot", 60, 60, 70, 70)]
+    family = plan(["A bowl.", "A bowl and a carrot."], found)
+    assert [(c["label"], c["attached"], c["carries"]) for c in family["components"]] == [("bowl", [1], [])]
+    assert [caption["names"] for caption in family["captions"]] == [1, 1]
+
+
+def test_what_is_doubtful_goes_with_nothing():
+    bowl, carrot = outlined("bowl", 0, 0, 40, 40), outlined("carrot", 10, 10, 20, 20, score=0.3)
+    family = plan(["A bowl.", "A bowl with a carrot."], [bowl, carrot])
+    assert [(c["label"], c["attached"], c["carries"]) for c in family["components"]] == [("bowl", [], [])]
+
+
+def test_what_no_caption_names_is_left_to_the_pixels():
+    family = plan(["A bowl."], [outlined("bowl", 0, 0, 40, 40), outlined("carrot", 10, 10, 20, 20)])
+    assert family["components"][0]["attached"] == []
+
+
+def test_a_mask_that_cannot_be_read_goes_with_nothing():
+    broken = outlined("carrot", 10, 10, 20, 20) | {"mask": {"height": 100, "width": 100, "counts": "\x7f"}}
+    family = plan(["A bowl with a carrot."], [outlined("bowl", 0, 0, 40, 40), broken])
+    assert labels(family) == ["bowl", "carrot"], "the inpainter will say what is wrong with it"

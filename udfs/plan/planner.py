@@ -4,10 +4,11 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, TypedDict
 
 from udfs import clock
+from udfs.plan.overlap import Overlap
 from udfs.role import Failure, Row
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class ComponentRow(TypedDict):
     """A component of a family.
 
     ``phrases`` are the captions' phrases for it. ``instances`` and ``attached`` number the instances that go with it: those of
-    its label, and those that they carry. ``carries`` are the labels of which nothing is left once it is gone, and
-    ``area_fraction`` is the share of the image that ``instances`` cover.
+    its label, and those that they carry or whose pixels are mostly theirs. ``carries`` are the labels of which nothing is left
+    once it is gone, and ``area_fraction`` is the share of the image that ``instances`` cover.
     """
 
     label: str
@@ -83,7 +84,7 @@ class Planner:
     """Role: ``PlannedRow`` -> ``FamilyRow``."""
 
     name = "plan"
-    version = "1"
+    version = "2"  # 2: what lies in a component's masks goes with it
 
     def __init__(self, settings: "RoleSettings", device: str) -> None:
         self.settings = settings
@@ -104,8 +105,11 @@ def plan_family(
 
     A label enters if a caption surely names it, the segmenter found it at ``plan.enter_score``, its area is within the limits,
     and no caption counts more of it than were found. All its instances down to ``plan.remove_score`` are then removed together,
-    crowds included, with what they carry. The best ``components.n`` labels are taken: first those that most captions name, then
-    the largest, then by name.
+    crowds included, with what they carry, and with each instance of a named label that is seen at ``plan.enter_score`` and whose
+    pixels are mostly theirs: a carrot in a bowl, a book on a bed.
+
+    The best ``components.n`` labels are taken: first those that most captions name, then the largest, then by name; but not a
+    label that would go with one that is taken, or with which one of those would go.
 
     Args:
         captions: parsed captions, in the order of ``texts``.
@@ -137,7 +141,7 @@ def plan_family(
             reasons["too_large"] += 1
         else:
             candidates.append((-named[label], -area, label, members, area))
-    components = _best(sorted(candidates), captions, instances, carried, settings)
+    components = _best(sorted(candidates), captions, instances, carried, set(named), settings)
     if len(components) < len(candidates) and not components:
         reasons["too_large"] += 1
     reason = None if components else (reasons.most_common(1)[0][0] if reasons else "none_named")
@@ -169,29 +173,45 @@ def _best(
     captions: Sequence[ParsedCaptionRow],
     instances: "Sequence[InstanceRow]",
     carried: dict[int, int],
+    named: set[str],
     settings: "RoleSettings",
 ) -> list[ComponentRow]:
-    chosen: list[ComponentRow] = []
+    overlap = Overlap(instances)
+    # What a detector doubts it sees is often part of another thing, and says nothing of the label.
+    sure = {i for i, row in enumerate(instances) if row["label"] in named and row["score"] >= settings.plan.enter_score}
+    chosen: list[tuple[str, list[int], float]] = []
     total = 0.0
     for _, _, label, members, area in ranked:
         if len(chosen) == settings.components.n or total + area > settings.plan.max_total_area:
             continue
+        if any(_go_together(overlap, members, others, sure) for _, others, _ in chosen):
+            continue
         total += area
-        attached = sorted(i for i, host in carried.items() if host in members and i not in members)
+        chosen.append((label, members, area))
+    sure -= {i for _, members, _ in chosen for i in members}
+    components: list[ComponentRow] = []
+    for label, members, area in chosen:
+        attached = {i for i, host in carried.items() if host in members and i not in members}
+        attached |= {i for i in sure if overlap.goes(i, members)}
         phrases = {m["phrase"] for caption in captions for m in caption["components"] or [] if m["label"] == label}
         loose = {instance["label"] for i, instance in enumerate(instances) if i not in attached}
-        chosen.append(
+        components.append(
             {
                 "label": label,
                 "phrases": sorted(phrases),
                 "instances": members,
-                "attached": attached,
+                "attached": sorted(attached),
                 # A text that names one of these labels names something that is gone with the component.
                 "carries": sorted({instances[i]["label"] for i in attached} - loose),
                 "area_fraction": area,
             }
         )
-    return chosen
+    return components
+
+
+def _go_together(overlap: Overlap, first: Sequence[int], second: Sequence[int], sure: Set[int]) -> bool:
+    """Whether an instance of either of two labels, surely seen, would go with the other label."""
+    return any(overlap.goes(i, second) for i in first if i in sure) or any(overlap.goes(i, first) for i in second if i in sure)
 
 
 def _labels(caption: ParsedCaptionRow, *, certain: bool) -> set[str]:
