@@ -87,7 +87,9 @@ def make_family(settings: "Settings", domain: str, seed: int, index: int, size: 
         naming | {"caption": text["caption"], "mentions": [_with_bit(m, plan["components"]) for m in reading["components"]]}
         for naming, text, reading in zip(plan["captions"], captions, parsed, strict=True)
     ]
-    texts = run("udfs.rewrite.rewriter:Rewriter", {"labels": labels, "captions": requests})["texts"]
+    carries = [component["carries"] for component in plan["components"]]
+    request = {"labels": labels, "carries": carries, "captions": requests}
+    texts = run("udfs.rewrite.rewriter:Rewriter", request)["texts"]
     by_subset = _complete(captions, texts, 2 ** len(labels), index)
     masks = [[instances[i]["mask"] for i in (*part["instances"], *part["attached"])] for part in plan["components"]]
     components = [{"label": label, "masks": rles} for label, rles in zip(labels, masks, strict=True)]

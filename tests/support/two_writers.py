@@ -200,7 +200,7 @@ def tries(seed: int, number: int, pairs: tuple[tuple[str, str], ...] = PAIRS) ->
 
 
 def main() -> None:
-    """Try all pairs, print a line for each fault, and exit with 1 if there was one."""
+    """Try all pairs, print what each try came to, and exit with 1 if there was a fault."""
     from jobs.engine.session import open_session
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -217,7 +217,7 @@ def main() -> None:
         for number, (actions, offset, new) in enumerate(tries(options.seed, options.tries, pairs)):
             done = attempt(spark, bench, actions, offset, new=new, processes=options.processes)
             counts["stopped with a line"] += bool(done.lines)
-            for line in (*done.lines, *(f"FAULT {fault}" for fault in done.faults)):
+            for line in (*done.lines, *(f"FAULT {fault}" for fault in done.faults)) or ("ok",):
                 print(f"{number} {'+'.join(actions)} {offset} s{' new root' if new else ''}: {line}", flush=True)
             faults += bool(done.faults)
         print(f"{number + 1} tries, {faults} with a fault, {dict(counts)}, {time.time() - started:.0f} s, seed {options.seed}")

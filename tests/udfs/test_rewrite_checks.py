@@ -58,6 +58,13 @@ def test_masks_tell_sure_from_perhaps():
     assert masks("", labels) == (0, 0)
 
 
+def test_what_a_component_carries_names_it():
+    labels, carries = ["bowl", "dog"], [["carrot"], []]
+    assert masks("A carrot.", labels, carries) == (0b01, 0)
+    assert masks("A dog with a carrot.", labels, carries) == (0b11, 0)
+    assert masks("A carrot.", ["bowl", "plate"], [["carrot"], ["carrot"]]) == (0b11, 0)
+
+
 @pytest.mark.parametrize(
     ("original", "text", "removed", "kept", "code"),
     [

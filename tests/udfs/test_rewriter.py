@@ -64,6 +64,18 @@ def written(text: Row) -> tuple[str | None, str | None, float | None]:
     return text["caption"], text["rewriter"], text["agreement"]
 
 
+def test_a_caption_that_names_only_what_a_component_carries():
+    caption = "A carrot and a dog."
+    mentions = [m | {"bit": {"carrot": 0, "dog": 1}[m["label"]]} for m in mentions_of(caption)[0]]
+    struct = {"caption_id": "0", "caption": caption, "status": "ok", "monotone": True, "names": 0b11, "may_name": 0}
+    family = {"labels": ["bowl", "dog"], "carries": [["carrot"], []], "captions": [struct | {"mentions": mentions}]}
+    (answer,) = rewriter([], [])([family])
+    texts = {text["subset"]: (text["caption"], text["mentions"], text["status"]) for text in answer["texts"]}
+    assert texts[0b10] == ("A carrot.", 0b01, "ok"), "false once the bowl is gone, too"
+    assert texts[0b01] == ("A dog.", 0b10, "ok")
+    assert texts[0b11][2] == "nothing_left"
+
+
 def test_rules_alone():
     (rewritten,) = texts([row("A man riding a horse.")])
     assert [(t["subset"], t["caption"], t["status"], t["rewriter"], t["mentions"], t["agreement"]) for t in rewritten] == [
@@ -106,7 +118,7 @@ def test_rules_stand_where_the_settings_put_them():
         ("A man.", "rules (model_error)", 1.0),
     ]
     assert rewriter([deaf, second], ["openai", "rules", "openai"]).name == "deaf+rules+fake"
-    assert rewriter([deaf, second], ["openai", "rules", "openai"]).version == "0+4+0"
+    assert rewriter([deaf, second], ["openai", "rules", "openai"]).version == "0+5+0"
 
 
 @pytest.mark.parametrize(

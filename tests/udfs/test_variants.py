@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.chain import SIDE_STAGES, fresh_from, stages_named
-from jobs.engine.stream import StageError
+from jobs.engine.stream import Run, StageError
 from jobs.scenes import domain as domains
 from jobs.scenes import layout
 from jobs.scenes.captions import tell
@@ -328,6 +328,20 @@ def test_a_model_without_a_kind_is_an_error():
         LanguageModelVariants(settings.variants.model, "cpu", settings.variants.kinds)
 
 
+def check_inside(run: Run, key: str, variants: list[roots.Row]) -> None:
+    """A dog in a car goes with it: texts that name the dog name the car's component, duals and variants too."""
+    (family,) = (row for row in roots.rows(run, "families") if row["record_id"] == key)
+    named = {component["label"]: component["carries"] for component in family["components"]}
+    assert named == {"car": ["dog"], "cat": []} and [caption["names"] for caption in family["captions"]].count(0b11) == 2
+    car, cat = (1 << [component["label"] for component in family["components"]].index(label) for label in ("car", "cat"))
+    (row,) = (row for row in roots.rows(run, "dual_texts") if row["record_id"] == key)
+    texts = {text["subset"]: text for text in row["texts"] if text["caption_id"] == family["captions"][2]["caption_id"]}
+    assert (texts[cat]["caption"], texts[cat]["mentions"], texts[cat]["status"]) == ("A dog.", car, "ok")
+    assert (texts[car]["caption"], texts[car]["mentions"], texts[car]["status"]) == ("A cat.", cat, "ok")
+    of_dogs = {variant["mentions"] for variant in variants if variant["text"] and "dog" in variant["text"]}
+    assert of_dogs and all(mask & car for mask in of_dogs)
+
+
 def test_the_stage(spark: SparkSession, tmp_path: Path):
     """Beside the chain: by name alone, one row a record, a row or a reason for every text and kind; gone with its source."""
     run = roots.open_root(spark, tmp_path / "root", "variants.each=9")
@@ -335,12 +349,14 @@ def test_the_stage(spark: SparkSession, tmp_path: Path):
         "pets.png", ["A dog sits to the left of a cat.", "a red dog"], [("dog", (4, 4, 24, 24)), ("cat", (70, 40, 90, 60))]
     )
     bare = roots.Picture("bare.png", ["a nice view"])
-    roots.take(run, roots.Source(tmp_path / "one").write(pets, bare))
+    things = [("car", (0, 0, 48, 40)), ("dog", (10, 10, 30, 30)), ("cat", (60, 20, 84, 50))]
+    inside = roots.Picture("inside.png", ["A car and a cat.", "A car on a road.", "A dog and a cat."], things)
+    roots.take(run, roots.Source(tmp_path / "one").write(pets, bare, inside))
     roots.run_stages(run, "ingest", "extract", "segment", "plan", "rewrite")
     assert not run.store.exists("text_variants")
     roots.run_stages(run, "variants", "placebos")
     variants, duals = roots.by_key(roots.rows(run, "text_variants"), "record_id"), roots.rows(run, "dual_texts")
-    assert len(variants) == len(duals) == 2
+    assert len(variants) == len(duals) == 3
     for row in duals:
         row_variants = variants[row["record_id"]]
         assert row_variants["status"] == "ok" and row_variants["model"] == "rules"
@@ -352,9 +368,11 @@ def test_the_stage(spark: SparkSession, tmp_path: Path):
     texts = {normalise(text["text"]) for row in variants.values() for text in row["variants"] if text["text"]}
     assert "a cat sits to the left of a dog" in texts
     assert "a dog sits to the right of a cat" in texts
-    (placebo,) = roots.rows(run, "placebos")
-    with_dog_and_cat = {row["record_id"] for row in roots.rows(run, "families") if row["n"] == 2}
-    assert {placebo["record_id"]} == with_dog_and_cat, "a nice view has no component"
+    keys = {row["source_key"]: row["record_id"] for row in roots.rows(run, "images")}
+    check_inside(run, keys["inside.png"], variants[keys["inside.png"]]["variants"])
+    placebos = roots.by_key(roots.rows(run, "placebos"), "record_id")
+    assert placebos.keys() == {keys["pets.png"], keys["inside.png"]}, "a nice view has no component"
+    placebo = placebos[keys["pets.png"]]
     assert placebo["status"] == "ok" and placebo["label"] in ("dog", "cat") and placebo["inpainter"] == "opencv"
     assert masks.from_rle(placebo["mask"]).sum() == 20 * 20, "as large as the dog or the cat"
     fresh_from(run, "rewrite")

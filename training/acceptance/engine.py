@@ -80,6 +80,11 @@ class EngineOutput:
         """The components' labels; bit i of every subset is labels[i]."""
         return [component["label"] for component in self.family["components"]]
 
+    @property
+    def carries(self) -> list[list[str]]:
+        """Of each component the labels of which nothing is left once it is gone."""
+        return [component["carries"] for component in self.family["components"]]
+
     @cached_property
     def drawn(self) -> Masks:
         """The scene's true masks."""
@@ -160,7 +165,8 @@ class Engine:
         for naming, parsed_caption, text in zip(family["captions"], parsed, texts, strict=True):
             mentions = [mention | {"bit": _bit(components, mention["label"])} for mention in parsed_caption["components"]]
             rows.append(naming | {"caption": text["caption"], "mentions": mentions})
-        (answer,) = _answers(self._rewrite, [{"labels": [c["label"] for c in components], "captions": rows}])
+        named_by = {"labels": [c["label"] for c in components], "carries": [c["carries"] for c in components]}
+        (answer,) = _answers(self._rewrite, [named_by | {"captions": rows}])
         return {(int(text["caption_id"]), text["subset"]): text for text in answer["texts"]}
 
     def _dilated(self, rles: Sequence[Row], scene: Scene) -> Mask:
@@ -203,7 +209,7 @@ class Engine:
         for pair, clip in zip(pairs, similar, strict=True):
             second_look = looks[id(pair.image), pair.subset]
             with using(self.settings.lexicon):
-                surely, perhaps = named(pair.text, output.labels)
+                surely, perhaps = named(pair.text, output.labels, output.carries)
             rows.append(
                 {
                     "subset": pair.subset,

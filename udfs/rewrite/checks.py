@@ -49,12 +49,20 @@ _DANGLING = (
 )
 
 
-def masks(text: str, labels: Sequence[str]) -> tuple[int, int]:
-    """Which of ``labels`` (bit i is labels[i]) a text names: two bit masks, (certain, possible).
+def masks(text: str, labels: Sequence[str], carries: Sequence[Sequence[str]] | None = None) -> tuple[int, int]:
+    """Which components (bit i is that with ``labels[i]``) a text names: two bit masks, (certain, possible).
 
     A word that may name anything sets every bit of the second mask.
+
+    Args:
+        text: the text.
+        labels: of each component its own label.
+        carries: of each component the labels of which nothing is left once it is gone. A text that names one names the component.
     """
-    bits = {label: 1 << i for i, label in enumerate(labels)}
+    bits: dict[str, int] = {}
+    for i, names in enumerate(zip(labels, carries or [()] * len(labels), strict=True)):
+        for label in (names[0], *names[1]):
+            bits[label] = bits.get(label, 0) | 1 << i
     sure = perhaps = 0
     for mention in find_mentions(text):
         if mention["certain"]:

@@ -25,7 +25,9 @@ from udfs.truth import submasks
 
 _RULES: Final = "rules"
 _SAYS_LESS = "says_less"
-_VERSION = "4"  # of the rules and the checks. 4: the man stands, not his phone; prepositions, counts and signs are checked
+# Of the rules and the checks. 5: what a component carries names it; 4: the man stands, not his phone; prepositions, counts and
+# signs are checked.
+_VERSION = "5"
 # Parameters. With 0.5 and 1.5 billion of them the rules' texts were right more often than the model's; more were not tried.
 _SMALL = 3e9
 
@@ -38,6 +40,7 @@ class _Task:
     mentions: tuple[tuple[tuple[str, Any], ...], ...]
     subset: int
     labels: tuple[str, ...]
+    carries: tuple[tuple[str, ...], ...]
     names: int
 
     @property
@@ -45,7 +48,10 @@ class _Task:
         return [dict(items) for items in self.mentions]
 
     def of_bits(self, bits: int) -> list[str]:
-        return [label for i, label in enumerate(self.labels) if bits >> i & 1]
+        """The labels that the caption surely names of these components, those that they carry included."""
+        sure = {mention["label"] for mention in self.mention_rows if mention["certain"]}
+        chosen = [(self.labels[i], *self.carries[i]) for i in range(len(self.labels)) if bits >> i & 1]
+        return [label for label in dict.fromkeys(label for labels in chosen for label in labels) if label in sure]
 
 
 @dataclass
@@ -90,8 +96,9 @@ class Rewriter:
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """Rewrite a batch.
 
-        A row has ``labels`` (bit i of every mask is labels[i]) and ``captions`` (structs of caption_id, caption, status,
-        monotone, names, may_name, mentions with their bit). The result's ``texts`` has one struct for each caption and
+        A row has ``labels`` (bit i of every mask is the component with labels[i]), ``carries`` (of each component the labels that
+        it carries; it may be missing) and ``captions`` (structs of caption_id, caption, status, monotone, names, may_name,
+        mentions with their bit). The result's ``texts`` has one struct for each caption and
         non-empty submask of its ``names``, ascending; a caption that is not ok or not monotone gets its structs with that
         status and no text.
         """
@@ -113,7 +120,9 @@ class Rewriter:
         mentions = tuple(tuple(sorted(mention.items())) for mention in caption["mentions"] or [])
         names = int(caption["names"])
         text = caption["caption"] or ""
-        return [_Task(text, mentions, subset, tuple(row["labels"]), names) for subset in submasks(names)]
+        labels = tuple(row["labels"])
+        carries = tuple(map(tuple, row.get("carries") or [()] * len(labels)))
+        return [_Task(text, mentions, subset, labels, carries, names) for subset in submasks(names)]
 
     def _propose(self, tasks: dict[_Task, list[_Proposal]]) -> None:
         if not tasks:
@@ -259,7 +268,8 @@ def _judge(task: _Task, model: str, text: str | None, reason: str, by_rules: boo
     if text is None:
         return _Proposal(model, None, reason, [], (0, 0), by_rules)
     failed = check(task.caption, text, task.of_bits(task.subset), task.of_bits(task.names & ~task.subset))
-    return _Proposal(model, text, failed[0] if failed else reason, failed, masks(text, task.labels), by_rules)
+    named = masks(text, task.labels, task.carries)
+    return _Proposal(model, text, failed[0] if failed else reason, failed, named, by_rules)
 
 
 def _rules_name(proposals: Sequence[_Proposal], accepted: _Proposal | None) -> str:

@@ -38,14 +38,15 @@ class VariantGenerator:
         self._settings = settings.variants
         self._model = model or _configured(settings, device)
         self.name = "rules" if self._model is None else f"{self._model.name}+rules"
-        self.version = "1" if self._model is None else f"{self._model.version}+1"
+        self.version = "2" if self._model is None else f"{self._model.version}+2"  # 2: what a component carries names it
 
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """Generate the variants of a batch.
 
-        A row has ``record_id``, ``labels`` (of the family), ``seen`` (detected labels), ``used`` (labels and adjectives that the
-        data set uses) and ``texts`` (structs of caption_id, subset, caption). The result's ``variants`` has one struct per
-        variant of each text and kind, or a single struct without text whose status is the reason.
+        A row has ``record_id``, ``labels`` and ``carries`` of the family (what each component carries; it may be missing),
+        ``seen`` (detected labels), ``used`` (labels and adjectives that the data set uses) and ``texts`` (structs of caption_id,
+        subset, caption). The result's ``variants`` has one struct per variant of each text and kind, or a single struct without
+        text whose status is the reason.
         """
         with clock.spend("model"):
             replies = {} if self._model is None else self._model([text["caption"] for row in rows for text in row["texts"]])
@@ -134,6 +135,6 @@ def _columns(variant: Variant, row: Row) -> Row:
     cells: Row = {"text": variant.text, "names": None, "mentions": None, "may_mention": None, "status": variant.reason}
     if variant.text is None:
         return cells
-    sure, perhaps = masks(variant.text, row["labels"])
+    sure, perhaps = masks(variant.text, row["labels"], row.get("carries"))
     names = sorted({mention["label"] for mention in find_mentions(variant.text) if mention["certain"]})
     return cells | {"names": names, "mentions": sure, "may_mention": perhaps}
