@@ -43,5 +43,5 @@ chromium:
 
 # What comes before the tests is mostly single processes and downloads, and goes side by side.
 test:
-	+$(MAKE) --no-print-directory -j 3 --output-sync=target chromium install lint
+	$(MAKE) --no-print-directory -j 3 --output-sync=target chromium install lint
 	$(BIN)/python -m pytest

@@ -28,9 +28,8 @@ def transform(batch: Batch) -> DataFrame:
     requests = families.join(F.broadcast(parsed), on="record_id", how="inner").join(
         F.broadcast(images), on="record_id", how="inner"
     )
-    columns = [F.expr(f"transform(components, c -> c.{column})").alias(name) for name, column in NAMED_BY.items()]
     return (
-        requests.select("ingest_batch", "record_id", *columns, F.expr(CAPTIONS).alias("captions"))
+        requests.select("ingest_batch", "record_id", *map(F.expr, NAMED_BY), F.expr(CAPTIONS).alias("captions"))
         # The shuffle also keeps Spark from merging the lambdas above into the model's arguments, where it cannot run them.
         .repartition(batch.partitions, "record_id")
         .sortWithinPartitions("record_id")
@@ -39,7 +38,8 @@ def transform(batch: Batch) -> DataFrame:
     )
 
 
-NAMED_BY = {"labels": "label", "carries": "carries"}  # what names a component
+# What names each component of a family.
+NAMED_BY = ("transform(components, c -> c.label) AS labels", "transform(components, c -> c.carries) AS carries")
 # The three arrays hold the captions of a record in the same order, that of the source. A mention gets its bit in the family: that
 # of its label's component, or of the component that carries it; -1 for none (array_position counts from 1, 0 is none).
 CAPTIONS = """

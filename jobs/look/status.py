@@ -51,10 +51,10 @@ def stage_status(store: Store) -> list[StageStatus]:
     if not tables:
         return [StageStatus(stage.name, stage.target) for stage in CHAIN]
     spent = _spent(store) if store.exists("runs") else {}
-    counts, outdated = _counts(store, tables), _outdated(store, tables)
+    counts, remade = _counts(store, tables), _outdated(store, tables)
     statuses = []
     for stage in CHAIN:
-        waiting = counts.get(f"{stage.target}_waiting", 0) + outdated.get(stage.target, 0)
+        waiting = counts.get(f"{stage.target}_waiting", 0) + remade.get(stage.target, 0)
         if stage.target not in tables:
             statuses.append(StageStatus(stage.name, stage.target, waiting=waiting))
             continue

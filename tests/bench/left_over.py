@@ -9,7 +9,6 @@ pixels in the masks of what was removed. Intervals: 95%, by bootstrap over photo
 """
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,9 +58,9 @@ def main() -> None:
 
 def photographs(captions: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Each photograph's id, file name and captions."""
-    tree = json.loads(captions.read_text(encoding="utf-8"))
-    for image in tree["images"]:
-        yield image["id"], image["file_name"], [row["caption"] for row in tree["annotations"] if row["image_id"] == image["id"]]
+    tree = COCO(str(captions))
+    for image_id, image in tree.imgs.items():
+        yield image_id, image["file_name"], [row["caption"] for row in tree.loadAnns(tree.getAnnIds(image_id))]
 
 
 def annotated(outlines: COCO, image_id: int) -> Any:

@@ -1,4 +1,4 @@
-"""How much of an instance would go if others were removed: by their masks, decoded as far as they are needed."""
+"""How much of an instance lies in others: by boxes, and by masks, which are decoded as far as they are needed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ class Overlap:
     def share(self, index: int, others: Sequence[int]) -> float:
         """The share of an instance's pixels that lie in the masks of others, 0 to 1."""
         box = self._instances[index]["box"]
-        near = [other for other in others if other != index and touch(box, self._instances[other]["box"])]
+        near = [other for other in others if other != index and share_inside(box, self._instances[other]["box"]) > 0]
         mask = self._mask(index) if near else None
         if mask is None or not mask.any():
             return 0.0
@@ -47,9 +47,9 @@ class Overlap:
         return self._masks[index]
 
 
-def touch(first: "BoxRow", second: "BoxRow") -> bool:
-    """Whether two boxes share an area."""
-    return (
-        min(first["x"] + first["width"], second["x"] + second["width"]) > max(first["x"], second["x"])
-        and min(first["y"] + first["height"], second["y"] + second["height"]) > max(first["y"], second["y"])
-    )  # fmt: skip
+def share_inside(inner: "BoxRow", outer: "BoxRow") -> float:
+    """The share of the inner box that lies inside the outer box; 0 for a box without area."""
+    width = min(inner["x"] + inner["width"], outer["x"] + outer["width"]) - max(inner["x"], outer["x"])
+    height = min(inner["y"] + inner["height"], outer["y"] + outer["height"]) - max(inner["y"], outer["y"])
+    area = inner["width"] * inner["height"]
+    return max(0.0, width) * max(0.0, height) / area if area > 0 else 0.0

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, TypedDict
 
 from udfs import clock
-from udfs.plan.overlap import Overlap
+from udfs.plan.overlap import Overlap, share_inside
 from udfs.role import Failure, Row
 
 if TYPE_CHECKING:
-    from udfs.segment.detection import BoxRow
     from udfs.segment.segmenter import InstanceRow
     from udfs.settings import RoleSettings
 
@@ -161,7 +160,7 @@ def carried_by(instances: "Sequence[InstanceRow]") -> dict[int, int]:
     carried = {}
     for i, instance in enumerate(instances):
         if instance["label"] in carried_labels():
-            shares = [(_share_inside(instance["box"], instances[host]["box"]), -host) for host in hosts]
+            shares = [(share_inside(instance["box"], instances[host]["box"]), -host) for host in hosts]
             share, host = max(shares, default=(0.0, 0))
             if share >= INSIDE:
                 carried[i] = -host
@@ -235,11 +234,3 @@ def _naming(caption: ParsedCaptionRow, text: CaptionRow, components: Sequence[Co
         "names": sum(mask for mask, labels in bits if labels & sure),
         "may_name": sum(mask for mask, labels in bits if anything or labels & perhaps),
     }
-
-
-def _share_inside(inner: "BoxRow", outer: "BoxRow") -> float:
-    """The share of the inner box that lies inside the outer box; 0 for a box without area."""
-    width = min(inner["x"] + inner["width"], outer["x"] + outer["width"]) - max(inner["x"], outer["x"])
-    height = min(inner["y"] + inner["height"], outer["y"] + outer["height"]) - max(inner["y"], outer["y"])
-    area = inner["width"] * inner["height"]
-    return max(0.0, width) * max(0.0, height) / area if area > 0 else 0.0

@@ -60,9 +60,9 @@ def masks(text: str, labels: Sequence[str], carries: Sequence[Sequence[str]] | N
         carries: of each component the labels of which nothing is left once it is gone. A text that names one names the component.
     """
     bits: dict[str, int] = {}
-    for i, names in enumerate(zip(labels, carries or [()] * len(labels), strict=True)):
-        for label in (names[0], *names[1]):
-            bits[label] = bits.get(label, 0) | 1 << i
+    for i, (label, carried) in enumerate(zip(labels, carries or [()] * len(labels), strict=True)):
+        for name in (label, *carried):
+            bits[name] = bits.get(name, 0) | 1 << i
     sure = perhaps = 0
     for mention in find_mentions(text):
         if mention["certain"]:

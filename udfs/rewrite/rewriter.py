@@ -98,9 +98,8 @@ class Rewriter:
 
         A row has ``labels`` (bit i of every mask is the component with labels[i]), ``carries`` (of each component the labels that
         it carries; it may be missing) and ``captions`` (structs of caption_id, caption, status, monotone, names, may_name,
-        mentions with their bit). The result's ``texts`` has one struct for each caption and
-        non-empty submask of its ``names``, ascending; a caption that is not ok or not monotone gets its structs with that
-        status and no text.
+        mentions with their bit). The result's ``texts`` has one struct for each caption and non-empty submask of its ``names``,
+        ascending; a caption that is not ok or not monotone gets its structs with that status and no text.
         """
         tasks: dict[_Task, list[_Proposal]] = {}
         plans = [[(caption, self._works(row, caption)) for caption in row["captions"]] for row in rows]
