@@ -50,6 +50,9 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
     except _spark_errors() as problem:
         from jobs.engine.stream import first_cause
 
+        if "FIELD_NOT_FOUND" in str(problem) and "`name`" in str(problem):
+            _complain("these tables were written by an older version and lack a column; dualset run, with this root, adds it")
+            sys.exit(1)
         _complain(f"Spark failed: {first_cause(str(problem).strip())} (with its traces: --set spark.log_level=ERROR)")
         sys.exit(1)
     except _UsageError as problem:

@@ -43,7 +43,7 @@ def transform(batch: Batch) -> DataFrame:
 
 
 MASKS = """
-transform(components, c -> struct(c.label AS label,
+transform(components, c -> struct(coalesce(c.name, c.label) AS label,
     transform(concat(c.instances, c.attached), i -> instances[i].mask) AS masks,
     transform(concat(c.instances, c.attached), i -> instances[i].box) AS boxes))
 """

@@ -6,12 +6,12 @@ spark-submit --properties-file jobs/engine/spark-defaults.conf jobs/plan.py --ro
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.engine.schemas import COMPONENT, NAMING
+from jobs.engine.schemas import COMPONENT, NAMING, OTHER
 from jobs.engine.stream import Batch, Stage
 from jobs.submit import submit
 from udfs.factory import model_udf
 
-FAMILY = f"n INT, reason STRING, components ARRAY<{COMPONENT}>, captions ARRAY<{NAMING}>"
+FAMILY = f"n INT, reason STRING, components ARRAY<{COMPONENT}>, captions ARRAY<{NAMING}>, others ARRAY<{OTHER}>"
 
 
 def transform(batch: Batch) -> DataFrame:

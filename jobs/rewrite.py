@@ -20,7 +20,8 @@ def transform(batch: Batch) -> DataFrame:
     families = batch.rows.select(
         "ingest_batch",
         "record_id",
-        "components",
+        F.expr(NAMED_BY),
+        "others",
         F.col("captions").alias("namings"),
     )
     parsed = batch.lookup("components").select("record_id", F.col("captions").alias("parsed"))
@@ -29,27 +30,23 @@ def transform(batch: Batch) -> DataFrame:
         F.broadcast(images), on="record_id", how="inner"
     )
     return (
-        requests.select("ingest_batch", "record_id", *map(F.expr, NAMED_BY), F.expr(CAPTIONS).alias("captions"))
+        requests.select("ingest_batch", "record_id", "components", "others", F.expr(CAPTIONS).alias("captions"))
         # The shuffle also keeps Spark from merging the lambdas above into the model's arguments, where it cannot run them.
         .repartition(batch.partitions, "record_id")
         .sortWithinPartitions("record_id")
-        .select("ingest_batch", "record_id", rewrite(F.struct("labels", "carries", "captions")).alias("result"))
+        .select("ingest_batch", "record_id", rewrite(F.struct("components", "others", "captions")).alias("result"))
         .select("ingest_batch", "record_id", "result.*")
     )
 
 
 # What names each component of a family.
-NAMED_BY = ("transform(components, c -> c.label) AS labels", "transform(components, c -> c.carries) AS carries")
-# The three arrays hold the captions of a record in the same order, that of the source. A mention gets its bit in the family: that
-# of its label's component, or of the component that carries it; -1 for none (array_position counts from 1, 0 is none).
+NAMED_BY = """transform(components, c -> struct(c.label AS label, c.name AS name, c.carries AS carries, c.traits AS traits,
+    size(c.instances) AS things)) AS components"""
+# The three arrays hold the captions of a record in the same order, that of the source.
 CAPTIONS = """
 transform(namings, (naming, i) -> struct(
     naming.caption_id AS caption_id, texts[i].caption AS caption, naming.status AS status, naming.monotone AS monotone,
-    naming.names AS names, naming.may_name AS may_name,
-    transform(coalesce(parsed[i].components, array()), m -> struct(
-        m.phrase AS phrase, m.head AS head, m.label AS label, m.start AS start, m.end AS `end`, m.rank AS rank,
-        m.certain AS certain, cast(array_position(transform(components,
-            c -> c.label = m.label OR array_contains(c.carries, m.label)), true) AS INT) - 1 AS bit)) AS mentions))
+    naming.names AS names, naming.may_name AS may_name, coalesce(parsed[i].components, array()) AS mentions))
 """
 
 STAGE = Stage("rewrite", "families", "dual_texts", ("rewriter", "judge.text", "lexicon"), transform)

@@ -64,9 +64,10 @@ def _pairs(batch: Batch) -> DataFrame:
 
 
 # The lowest score of a label that should still be there; a label that the detector does not see at all scores 0. Null where there
-# is no detector (residual is null then).
-SURVIVOR = """CASE WHEN residual IS NOT NULL THEN array_min(transform(array_except(labels, removed), l -> coalesce(
-    array_max(transform(filter(detections, d -> d.label = l), d -> d.score)), 0D))) END"""
+# is no detector (residual is null then). Of a class whose instances are told apart any is as good.
+SURVIVOR = """CASE WHEN residual IS NOT NULL THEN array_min(transform(
+    filter(labels, (l, i) -> subset & (1 << i) = 0),
+    l -> coalesce(array_max(transform(filter(detections, d -> d.label = l), d -> d.score)), 0D))) END"""
 
 # A row for each usable caption: its original text, what it names, and its rewritten texts.
 USABLE = """inline(filter(transform(captions, (c, i) -> struct(

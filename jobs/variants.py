@@ -22,7 +22,7 @@ def transform(batch: Batch) -> DataFrame:
     vary = model_udf("udfs.variants.generator:VariantGenerator", batch.settings, f"variants ARRAY<{VARIANT}>", ROWS_PER_CALL)
     duals = batch.rows.select("ingest_batch", "record_id", F.col("texts").alias("duals"))
     images = batch.lookup("images").select("record_id", "captions")
-    families = batch.lookup("families").selectExpr("record_id", *NAMED_BY)
+    families = batch.lookup("families").selectExpr("record_id", NAMED_BY, "others")
     instances = batch.lookup("instances").select("record_id", F.col("instances.label").alias("seen"))
     joined = duals
     for narrow in (images, families, instances):
@@ -30,13 +30,15 @@ def transform(batch: Batch) -> DataFrame:
     joined = joined.join(F.broadcast(_used(batch)), on="ingest_batch", how="left")
     return (
         joined.select(
-            "ingest_batch", "record_id", "labels", "carries", "seen", F.expr(USED).alias("used"), F.expr(TEXTS).alias("texts")
+            "ingest_batch", "record_id", "components", "others", "seen", F.expr(USED).alias("used"), F.expr(TEXTS).alias("texts")
         )
         # The shuffle also keeps Spark from merging the lambdas above into the model's arguments, where it cannot run them.
         .repartition(batch.partitions, "record_id")
         .sortWithinPartitions("record_id")
         .select(
-            "ingest_batch", "record_id", vary(F.struct("record_id", "labels", "carries", "seen", "used", "texts")).alias("result")
+            "ingest_batch",
+            "record_id",
+            vary(F.struct("record_id", "components", "others", "seen", "used", "texts")).alias("result"),
         )
         .select("ingest_batch", "record_id", "result.*")
     )

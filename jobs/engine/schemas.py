@@ -9,14 +9,20 @@ MENTION = "STRUCT<phrase: STRING, head: STRING, label: STRING, start: INT, `end`
 BOX = "STRUCT<x: DOUBLE, y: DOUBLE, width: DOUBLE, height: DOUBLE>"
 RLE = "STRUCT<height: INT, width: INT, counts: STRING>"
 CAPTION = "STRUCT<caption_id: STRING, caption: STRING, status: STRING>"
-ANNOTATION = f"STRUCT<label: STRING, box: {BOX}, mask: {RLE}, crowd: BOOLEAN>"
-INSTANCE = f"STRUCT<label: STRING, score: DOUBLE, box: {BOX}, mask: {RLE}, area_fraction: DOUBLE, crowd: BOOLEAN>"
+PHRASES = "ARRAY<STRUCT<caption_id: STRING, start: INT, `end`: INT>>"
+ANNOTATION = f"STRUCT<label: STRING, box: {BOX}, mask: {RLE}, crowd: BOOLEAN, phrases: {PHRASES}>"
+INSTANCE = (
+    f"STRUCT<label: STRING, score: DOUBLE, box: {BOX}, mask: {RLE}, area_fraction: DOUBLE, crowd: BOOLEAN, phrases: {PHRASES}>"
+)
 DETECTION = f"STRUCT<label: STRING, score: DOUBLE, box: {BOX}>"
 PARSED_CAPTION = f"STRUCT<caption_id: STRING, monotone: BOOLEAN, status: STRING, extractor: STRING, components: ARRAY<{MENTION}>>"
 COMPONENT = (
     "STRUCT<label: STRING, phrases: ARRAY<STRING>, instances: ARRAY<INT>, attached: ARRAY<INT>,"
-    " carries: ARRAY<STRING>, area_fraction: DOUBLE>"
+    " carries: ARRAY<STRING>, area_fraction: DOUBLE, name: STRING, traits: ARRAY<STRING>>"
 )
+# What the components of a family are called, in bit order; a family that was planned by an older version has no names.
+NAMES = "transform(components, c -> coalesce(c.name, c.label)) AS labels"
+OTHER = "STRUCT<label: STRING, traits: ARRAY<STRING>, things: INT, goes_with: INT>"
 NAMING = "STRUCT<caption_id: STRING, status: STRING, monotone: BOOLEAN, names: INT, may_name: INT>"
 TEXT = (
     "STRUCT<caption_id: STRING, subset: INT, caption: STRING, mentions: INT, may_mention: INT, rewriter: STRING,"
@@ -112,7 +118,8 @@ TABLES: dict[str, Table] = {
             "The plan of an image's power set",
             ("record_id",),
             f"""record_id STRING NOT NULL, n INT COMMENT 'components; the family has 2^n images',
-    reason STRING COMMENT 'why n is 0', components ARRAY<{COMPONENT}>, captions ARRAY<{NAMING}>""",
+    reason STRING COMMENT 'why n is 0', components ARRAY<{COMPONENT}>, captions ARRAY<{NAMING}>,
+    others ARRAY<{OTHER}> COMMENT 'instances of a class whose others are a component, or go with one'""",
             checks=(("n_in_range", "status <> 'ok' OR n BETWEEN 0 AND 6"),),
         ),
         _table(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import DataType, StructType
+from pyspark.sql.types import ArrayType, DataType, StructType
 
 from jobs.engine.schemas import TABLES, Table
 from jobs.engine.writers import BRIEFLY_S, writing
@@ -93,7 +93,7 @@ class Store:
         return not self.exists(table) or self.read(table).select("status" if table != "runs" else "stage").isEmpty()
 
     def create(self, table: str) -> bool:
-        """Create a table, or check that the existing table has the same columns and types; returns whether it was created.
+        """Create a table, or ``upgrade`` the existing one; returns whether it was created.
 
         Raises:
             TableError: the existing table has other columns (``CREATE TABLE IF NOT EXISTS`` alone would not tell), or its folder
@@ -103,8 +103,20 @@ class Store:
         if missing := not self.exists(table):
             with writing(self.root, ["tables"], patience_s=BRIEFLY_S):
                 self._create(wanted)
-        self._compare(wanted)
+        self.upgrade(table)
         return missing
+
+    def upgrade(self, table: str) -> None:
+        """Add the columns and fields that an older version did not write to an existing table; they are null in its rows.
+
+        Raises:
+            TableError: the table has other columns than any version writes.
+        """
+        wanted = TABLES[table]
+        if self._lacks(wanted):
+            with writing(self.root, ["tables"], patience_s=BRIEFLY_S):
+                for name, kind in self._lacks(wanted):
+                    self.spark.sql(f"ALTER TABLE {self.name(table)} ADD COLUMNS ({name} {kind})")
 
     def _create(self, wanted: Table) -> None:
         if self.catalog:
@@ -154,12 +166,15 @@ class Store:
         else:
             writer.save(f"{self.root}/tables/{table}")
 
-    def _compare(self, wanted: Table) -> None:
-        actual = {field.name: shape(field.dataType) for field in self.read(wanted.name).schema.fields}
-        expected = {field.name: shape(field.dataType) for field in schema(self.spark, wanted.name).fields}
-        if actual != expected:
-            different = sorted(set(actual.items()) ^ set(expected.items()))
+    def _lacks(self, wanted: Table) -> list[tuple[str, str]]:
+        """What a table lacks: names, as ``ALTER TABLE`` takes them, and types."""
+        actual, expected = self.read(wanted.name).schema, schema(self.spark, wanted.name)
+        lacks = lacking(actual, expected)
+        if lacks is None:
+            columns = [{(field.name, shape(field.dataType)) for field in fields} for fields in (actual, expected)]
+            different = sorted(columns[0] ^ columns[1])
             raise TableError(f"table {self.name(wanted.name)} has other columns than expected: {different[:4]}")
+        return lacks
 
 
 def schema(spark: SparkSession, table: str) -> StructType:  # noqa: ARG001 - parsing DDL needs a session to exist
@@ -171,6 +186,29 @@ def schema(spark: SparkSession, table: str) -> StructType:  # noqa: ARG001 - par
 def shape(data_type: DataType) -> str:
     """A type without nullability and comments, which Delta does not keep for nested fields."""
     return data_type.simpleString()
+
+
+def lacking(actual: DataType, expected: DataType) -> list[tuple[str, str]] | None:
+    """The nullable columns and fields of ``expected`` that ``actual`` lacks, with their types; None if more than that differs."""
+    if isinstance(actual, ArrayType) and isinstance(expected, ArrayType):
+        nested = lacking(actual.elementType, expected.elementType)
+        return None if nested is None else [(f"element.{name}", kind) for name, kind in nested]
+    if not (isinstance(actual, StructType) and isinstance(expected, StructType)):
+        return [] if shape(actual) == shape(expected) else None
+    has = {field.name: field.dataType for field in actual.fields}
+    lacks: list[tuple[str, str]] = []
+    for field in expected.fields:
+        name = f"`{field.name}`"
+        if field.name not in has:
+            if not field.nullable:
+                return None
+            lacks.append((name, shape(field.dataType)))
+            continue
+        nested = lacking(has.pop(field.name), field.dataType)
+        if nested is None:
+            return None
+        lacks += [(f"{name}.{inner}", kind) for inner, kind in nested]
+    return None if has else lacks
 
 
 def literal(path: str) -> str:

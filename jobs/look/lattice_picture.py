@@ -68,6 +68,7 @@ def make_family(settings: "Settings", domain: str, seed: int, index: int, size: 
         NoFamily: there are not three components, or no caption has a text for every subset of them.
     """
     from jobs.scenes.write import Series, make
+    from udfs.plan.planner import named_by
     from udfs.worker import Worker
 
     tree = settings.model_dump_json()
@@ -80,15 +81,14 @@ def make_family(settings: "Settings", domain: str, seed: int, index: int, size: 
     parsed = run("udfs.extract.rules:RulesExtractor", {"captions": captions})["captions"]
     instances = run("udfs.segment.segmenter:Segmenter", {"image": image, "annotations": None})["instances"]
     plan = run("udfs.plan.planner:Planner", {"captions": parsed, "texts": captions, "instances": instances})
-    labels = [component["label"] for component in plan["components"]]
+    labels = [component["name"] for component in plan["components"]]
     if len(labels) != 3:
         raise NoFamily(f"scene {index} has {len(labels)} components ({', '.join(labels) or plan['reason']}); try another --index")
     requests = [
-        naming | {"caption": text["caption"], "mentions": [_with_bit(m, plan["components"]) for m in reading["components"]]}
+        naming | {"caption": text["caption"], "mentions": reading["components"]}
         for naming, text, reading in zip(plan["captions"], captions, parsed, strict=True)
     ]
-    carries = [component["carries"] for component in plan["components"]]
-    request = {"labels": labels, "carries": carries, "captions": requests}
+    request = {"components": [named_by(part) for part in plan["components"]], "others": plan["others"], "captions": requests}
     texts = run("udfs.rewrite.rewriter:Rewriter", request)["texts"]
     by_subset = _complete(captions, texts, 2 ** len(labels), index)
     masks = [[instances[i]["mask"] for i in (*part["instances"], *part["attached"])] for part in plan["components"]]
@@ -116,12 +116,6 @@ def draw(family: Family) -> "Image.Image":
                 pen.text((left, top + HEAD + SIDE + 5 + LEADING * number), line, fill=INK, font=body)
         top += height
     return sheet
-
-
-def _with_bit(mention: dict[str, Any], components: list[dict[str, Any]]) -> dict[str, Any]:
-    """A mention with its component's bit; -1 for none. What ``jobs.rewrite`` does in SQL."""
-    bits = [i for i, part in enumerate(components) if mention["label"] in (part["label"], *part["carries"])]
-    return mention | {"bit": bits[0] if bits else -1}
 
 
 def _complete(captions: list[dict[str, Any]], texts: list[dict[str, Any]], subsets: int, index: int) -> dict[int, str]:

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.functions import pandas_udf
 
+from jobs.engine.schemas import NAMES
 from jobs.engine.tables import Store
 from jobs.engine.views import create_views, current_rows, view_name
 from jobs.inpaint import MASKS
@@ -71,7 +72,7 @@ def collect_lines(store: Store, settings: Settings, families: int, seed: int) ->
         pictures = _thumbnails(store, chosen, batches)
         texts = _texts(store, chosen)
         names = current_rows(store, "images").where(F.col("ingest_batch").isin(batches)).select("record_id", "source_key")
-        labels = chosen.select("record_id", F.expr("transform(components, c -> c.label)").alias("labels"))
+        labels = chosen.select("record_id", F.expr(NAMES))
         collected = (
             pictures.join(F.broadcast(names.join(labels, on="record_id", how="inner")), on="record_id", how="inner")
             .join(F.broadcast(texts), on=["record_id", "subset"], how="left")

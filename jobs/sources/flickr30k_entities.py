@@ -6,8 +6,7 @@
 - The original: ``Sentences/NAME.txt`` with a caption a line (``[/EN#1/people A man] waits .``) and ``Annotations/NAME.xml``,
   whose ``bndbox`` counts pixels from 1, with right and bottom inside.
 
-Boxes cover what the captions name, and nothing else in the picture. What becomes of them: ``jobs.sources.phrase_boxes``. Records
-have no place for the phrases themselves.
+Boxes cover what the captions name, and nothing else in the picture. What becomes of them: ``jobs.sources.phrase_boxes``.
 """
 
 import re
@@ -97,7 +96,7 @@ def _picture(tree: Any, where: str) -> Picture:
         place = f"{where}: entity {ascii(own_id)[:40]}"
         boxes = [_box(box, place) for box in field(entity, "boxes", list, place)]
         kind = entity.get("type")
-        chains[own_id] = Chain(kind if isinstance(kind, str) else "", boxes, [])
+        chains[own_id] = Chain(kind if isinstance(kind, str) else "", boxes)
     captions = []
     for number, sentence in enumerate(field(tree, "sentences", list, where)):
         place = f"{where}: sentences[{number}]"
@@ -109,7 +108,8 @@ def _picture(tree: Any, where: str) -> Picture:
             if not 0 <= start < end <= len(text):
                 raise SourceError(f"{place}: a phrase from {start} to {end} is not inside its {len(text)} characters")
             # Cut, as thousands of phrases may overlap; it stays too long for the check below.
-            chains.setdefault(own_id, Chain("", [], [])).phrases.append(text[start : min(end, start + MAX_PHRASE + 1)])
+            phrase_text = text[start : min(end, start + MAX_PHRASE + 1)]
+            chains.setdefault(own_id, Chain("", [])).add(phrase_text, (number, start, end))
     check_limits(chains, where)
     split = tree.get("split")
     return Picture(name, captions, chains, split if isinstance(split, str) else None)
@@ -134,21 +134,27 @@ def _original(stem: str, has_boxes: bool, sentences: str, boxes: str) -> Picture
             text, phrases = _caption(line.rstrip("\r\n"), f"{file}: line {number}")
             captions.append(text)
             if chains is not None:
-                for own_id, kind, phrase in phrases:
-                    chain = chains.setdefault(own_id, Chain(kind, [], []))
+                for own_id, kind, start, end in phrases:
+                    chain = chains.setdefault(own_id, Chain(kind, []))
                     chain.kind = chain.kind or kind  # files of boxes name no kinds
-                    chain.phrases.append(phrase)
+                    chain.add(text[start:end], (len(captions) - 1, start, end))
     if chains is not None:
         check_limits(chains, file)
     return Picture(name, captions, chains)
 
 
-def _caption(line: str, where: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """A caption without its brackets, and (id, kind, phrase) of each."""
-    text = _PHRASE.sub(lambda match: match[3], line)
+def _caption(line: str, where: str) -> tuple[str, list[tuple[str, str, int, int]]]:
+    """A caption without its brackets, and of each the id, the kind, and where its phrase starts and ends."""
+    text, rest, phrases = "", 0, []
+    for match in _PHRASE.finditer(line):
+        text += line[rest : match.start()]
+        own_id, kinds, phrase = match.groups()
+        phrases.append((own_id, kinds.strip("/").partition("/")[0], len(text), len(text) + len(phrase)))
+        text, rest = text + phrase, match.end()
+    text += line[rest:]
     if "[/EN" in text:
         raise SourceError(f"{where} has a bracket that is no '[/EN#1/people A man]': {line[:80]!r}")
-    return text, [(own_id, kinds.strip("/").partition("/")[0], phrase) for own_id, kinds, phrase in _PHRASE.findall(line)]
+    return text, phrases
 
 
 def _boxes(file: str, name: str) -> tuple[str, dict[str, Chain]]:
@@ -172,7 +178,7 @@ def _boxes(file: str, name: str) -> tuple[str, dict[str, Chain]]:
         bounds = thing.findall("bndbox")
         found = [_from_one([bound.findtext(side) for side in ("xmin", "ymin", "xmax", "ymax")], where) for bound in bounds]
         for own_id in ids:
-            chains.setdefault(own_id, Chain("", [], [])).boxes.extend(found)
+            chains.setdefault(own_id, Chain("", [])).boxes.extend(found)
     return (tree.findtext("filename") or "").strip() or name, chains
 
 

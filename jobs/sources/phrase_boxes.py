@@ -7,7 +7,7 @@ it knows none, the kind and the head ("clothing: dress"), which is no class of a
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.sources.paths import locate, unsafe
 from jobs.sources.record import Origin, Row, SourceError, clean, file_locator, make_records
@@ -18,6 +18,7 @@ from udfs.captions.vocabulary import Vocabulary
 # Limits of one picture: beyond them a file is damaged, or meant to take a worker's memory.
 _MAX_BOXES = 2000
 _MAX_PHRASES = 2000
+_MAX_PLACES = 20_000  # of phrases at boxes: each box has the places of its phrases
 MAX_PHRASE = 1000  # characters
 _MAX_COORDINATE = 1e6
 _MAX_NAME = 40  # characters of a kind or a head in a label
@@ -28,11 +29,20 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels; r
 
 @dataclass
 class Chain:
-    """What some phrases of a picture's captions stand for: its kind ("people", empty if unknown), its boxes, those phrases."""
+    """What some phrases of a picture's captions stand for: its kind ("people", empty if unknown), its boxes, those phrases.
+
+    ``places`` are the phrases' own: the number of the caption, the first character, and that just behind the last.
+    """
 
     kind: str
     boxes: list[Box]
-    phrases: list[str]
+    phrases: list[str] = field(default_factory=list)
+    places: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def add(self, phrase: str, place: tuple[int, int, int]) -> None:
+        """Add a phrase and its place."""
+        self.phrases.append(phrase)
+        self.places.append(place)
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ def check_limits(chains: dict[str, Chain], where: str) -> None:
     for what, most, number in (
         ("boxes", _MAX_BOXES, sum(len(chain.boxes) for chain in chains.values())),
         ("phrases", _MAX_PHRASES, sum(len(chain.phrases) for chain in chains.values())),
+        ("phrases of boxes", _MAX_PLACES, sum(len(chain.phrases) * len(chain.boxes) for chain in chains.values())),
         (
             "characters in a phrase",
             MAX_PHRASE,
@@ -102,6 +113,7 @@ def records_of(pictures: Iterable[Picture], file: str, images: str, origin: Orig
 def _annotations(chains: dict[str, Chain], lexicon: Vocabulary, no_box: Counter[str], no_class: Counter[str]) -> list[Row]:
     """The boxes with their labels. A box that two chains share under one label ("two men", "one of them") is one annotation."""
     crowds: dict[tuple[str, Box], bool] = {}
+    places: dict[tuple[str, Box], set[tuple[int, int, int]]] = {}
     for chain in chains.values():
         if not chain.boxes:
             no_box[_short(chain.kind) or "other"] += 1
@@ -112,14 +124,20 @@ def _annotations(chains: dict[str, Chain], lexicon: Vocabulary, no_box: Counter[
         for box in chain.boxes:
             # As in COCO: where the phrases state more things than there are boxes, a box holds several.
             crowds[label, box] = crowds.get((label, box), True) and count > len(chain.boxes)
+            places.setdefault((label, box), set()).update(chain.places)
     return [
         {
             "label": label,
             "box": {"x": left, "y": top, "width": right - left, "height": bottom - top},
             "mask": None,
             "crowd": crowd,
+            # Captions are numbered from 0, as they are by ``label_captions``.
+            "phrases": [
+                {"caption_id": str(number), "start": start, "end": end} for number, start, end in sorted(places[label, box])
+            ],
         }
-        for (label, (left, top, right, bottom)), crowd in crowds.items()
+        for (label, box), crowd in crowds.items()
+        for left, top, right, bottom in (box,)
     ]
 
 

@@ -38,12 +38,20 @@ MASK = T.StructType(
         T.StructField("counts", T.StringType()),  # COCO compressed RLE
     ]
 )
+PHRASE = T.StructType(
+    [
+        T.StructField("caption_id", T.StringType()),
+        T.StructField("start", T.IntegerType()),  # characters of the caption
+        T.StructField("end", T.IntegerType()),  # just outside
+    ]
+)
 ANNOTATION = T.StructType(
     [
         T.StructField("label", T.StringType()),
         T.StructField("box", BOX),  # pixels, origin at the top left
         T.StructField("mask", MASK),  # null where the source gives a box only
         T.StructField("crowd", T.BooleanType()),
+        T.StructField("phrases", T.ArrayType(PHRASE)),  # of the captions that refer to it; null: the source does not say
     ]
 )
 RECORD = T.StructType(

@@ -82,9 +82,9 @@ def captions_of(tree: Any) -> Iterator[str]:
 def rewrites(caption: str, labels: list[str], rewriter: Rewriter) -> list[dict[str, Any]]:
     """The rewrites of one caption for every subset of ``labels``, called as in the stage."""
     read = read_caption({"caption_id": "", "caption": caption, "status": "ok"})
-    mentions = [m | {"bit": labels.index(m["label"]) if m["label"] in labels else -1} for m in read["components"]]
-    struct = read | {"caption": caption, "names": (1 << len(labels)) - 1, "may_name": 0, "mentions": mentions}
-    (result,) = rewriter([{"labels": labels, "captions": [struct]}])
+    names = (1 << len(labels)) - 1
+    struct = read | {"caption": caption, "names": names, "may_name": 0, "mentions": read["components"]}
+    (result,) = rewriter([{"components": [{"label": label} for label in labels], "captions": [struct]}])
     assert isinstance(result, dict), f"the rewriter failed: {result}"
     return list(result["texts"])
 

@@ -39,8 +39,18 @@ def test_a_component_is_named_and_detected():
     family = plan(["A brown dog on a couch."], [instance("dog"), instance("car")])
     assert (family["n"], family["reason"]) == (1, None)
     assert family["components"] == [
-        {"label": "dog", "phrases": ["brown dog"], "instances": [0], "attached": [], "carries": [], "area_fraction": 0.1}
+        {
+            "label": "dog",
+            "name": "dog",
+            "traits": [],
+            "phrases": ["brown dog"],
+            "instances": [0],
+            "attached": [],
+            "carries": [],
+            "area_fraction": 0.1,
+        }
     ]
+    assert family["others"] == []
     assert family["captions"] == [{"caption_id": "0", "status": "ok", "monotone": True, "names": 1, "may_name": 0}]
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from udfs.rewrite.checks import check, masks, nouns
+from udfs.captions.referents import Referents
+from udfs.rewrite.checks import check, nouns
 
 ORIGINAL = "A man in a red shirt and two dogs are sitting on a couch."
 
@@ -52,17 +53,18 @@ def test_a_clothing_word_of_something_else_may_stay():
 
 def test_masks_tell_sure_from_perhaps():
     labels = ["dog", "cat", "bus"]
-    assert masks("A dog near a bus.", labels) == (0b101, 0)
-    sure, perhaps = masks("Two animals on a couch.", labels)
+    masks = Referents.of_labels(labels).masks
+    assert masks("A dog near a bus.") == (0b101, 0)
+    sure, perhaps = masks("Two animals on a couch.")
     assert sure == 0 and perhaps == 0b011
-    assert masks("", labels) == (0, 0)
+    assert masks("") == (0, 0)
 
 
 def test_what_a_component_carries_names_it():
-    labels, carries = ["bowl", "dog"], [["carrot"], []]
-    assert masks("A carrot.", labels, carries) == (0b01, 0)
-    assert masks("A dog with a carrot.", labels, carries) == (0b11, 0)
-    assert masks("A carrot.", ["bowl", "plate"], [["carrot"], ["carrot"]]) == (0b11, 0)
+    bowl = Referents.of_labels(["bowl", "dog"], [["carrot"], []])
+    assert bowl.masks("A carrot.") == (0b01, 0)
+    assert bowl.masks("A dog with a carrot.") == (0b11, 0)
+    assert Referents.of_labels(["bowl", "plate"], [["carrot"], ["carrot"]]).masks("A carrot.") == (0b11, 0)
 
 
 @pytest.mark.parametrize(

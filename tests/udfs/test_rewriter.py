@@ -10,6 +10,8 @@ from jobs.settings import Settings
 from tests.support.fake_openai_server import FakeOpenAIServer, closed_port
 from tests.udfs.test_rewrite_rules import HOSTILE, mentions_of
 from udfs import worker as workers
+from udfs.captions.lexicon import find_mentions
+from udfs.captions.referents import Referents
 from udfs.rewrite.request import RewriteRequest
 from udfs.rewrite.rewriter import Rewriter
 from udfs.role import Failure, RoleError, Row
@@ -36,8 +38,8 @@ def row(*captions: str, status: str = "ok", monotone: bool = True) -> Row:
     labels = mentions_of(captions[0])[1]
     structs = []
     for i, caption in enumerate(captions):
-        mentions = [m | {"bit": labels.index(m["label"]) if m["label"] in labels else -1} for m in mentions_of(caption)[0]]
-        names = sum({1 << m["bit"] for m in mentions if m["certain"] and m["bit"] >= 0})
+        mentions = find_mentions(caption)
+        names, _ = Referents.of_labels(labels).masks(caption)
         struct = {
             "caption_id": str(i),
             "caption": caption,
@@ -47,7 +49,7 @@ def row(*captions: str, status: str = "ok", monotone: bool = True) -> Row:
             "may_name": names,
         }
         structs.append(struct | {"mentions": mentions})
-    return {"labels": labels, "captions": structs}
+    return {"components": [{"label": label} for label in labels], "captions": structs}
 
 
 def texts(rows: Sequence[Row], *models: FakeModel, listed: Sequence[str] = ()) -> list[list[Row]]:
@@ -66,9 +68,9 @@ def written(text: Row) -> tuple[str | None, str | None, float | None]:
 
 def test_a_caption_that_names_only_what_a_component_carries():
     caption = "A carrot and a dog."
-    mentions = [m | {"bit": {"carrot": 0, "dog": 1}[m["label"]]} for m in mentions_of(caption)[0]]
     struct = {"caption_id": "0", "caption": caption, "status": "ok", "monotone": True, "names": 0b11, "may_name": 0}
-    family = {"labels": ["bowl", "dog"], "carries": [["carrot"], []], "captions": [struct | {"mentions": mentions}]}
+    components = [{"label": "bowl", "carries": ["carrot"]}, {"label": "dog", "carries": []}]
+    family = {"components": components, "captions": [struct | {"mentions": find_mentions(caption)}]}
     (answer,) = rewriter([], [])([family])
     texts = {text["subset"]: (text["caption"], text["mentions"], text["status"]) for text in answer["texts"]}
     assert texts[0b10] == ("A carrot.", 0b01, "ok"), "false once the bowl is gone, too"
@@ -187,7 +189,9 @@ def test_texts_agree_as_far_as_they_share_their_nouns():
         "One boat next to a tall ship at a dock.": 1.0,
     }.items():
         (rewritten,) = texts(family, FakeModel(lambda _, reply=reply: reply), listed=["rules", "openai"])
-        text = next(text for text in rewritten if text["subset"] == 1 << family[0]["labels"].index("dog"))
+        text = next(
+            text for text in rewritten if text["subset"] == 1 << [part["label"] for part in family[0]["components"]].index("dog")
+        )
         assert written(text) == ("A boat next to a tall ship at a dock.", "rules", agreement)
 
 

@@ -31,7 +31,7 @@ def test_annotations_pass_through_with_score_one() -> None:
     crowd = {**DOG, "label": "person", "crowd": True}
     [row] = Segmenter(SETTINGS, "cpu")([{"image": picture(48, 64), "annotations": [DOG, crowd]}])
     dog, people = row["instances"]
-    assert dog == {**DOG, "score": 1.0, "area_fraction": 6 / (48 * 64)}
+    assert dog == {**DOG, "score": 1.0, "area_fraction": 6 / (48 * 64), "phrases": None}
     assert people["crowd"]
 
 

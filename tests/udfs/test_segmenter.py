@@ -37,6 +37,7 @@ def test_an_instance_says_what_where_and_how_large() -> None:
         "mask": RLE,
         "area_fraction": 6 / (48 * 64),
         "crowd": False,
+        "phrases": None,
     }
 
 

@@ -55,7 +55,7 @@ def with_variants(**settings: Any) -> Settings:
 
 def image(captions: Sequence[str], labels: Sequence[str] = (), seen: Sequence[str] = ()) -> Row:
     rows = [{"caption_id": str(i), "subset": 0, "caption": caption} for i, caption in enumerate(captions)]
-    return {"record_id": "r", "labels": list(labels), "seen": list(seen), "used": [], "texts": rows}
+    return {"record_id": "r", "components": [{"label": label} for label in labels], "seen": list(seen), "used": [], "texts": rows}
 
 
 @pytest.mark.parametrize(

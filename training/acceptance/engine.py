@@ -28,14 +28,14 @@ from training.acceptance.extraction import extractor
 from training.acceptance.grammar_faults import faults
 from udfs import images
 from udfs import masks as engine_masks
+from udfs.captions.referents import Referents
 from udfs.captions.vocabulary import using
 from udfs.errors import DualsetError
 from udfs.images import Rgb
 from udfs.inpaint import inpainter as inpaint
 from udfs.masks import Mask
-from udfs.plan.planner import plan_family
+from udfs.plan.planner import named_by, plan_family
 from udfs.rewrite.checks import check
-from udfs.rewrite.checks import masks as named
 from udfs.rewrite.rewriter import Rewriter
 from udfs.role import Failure, Role, Row
 from udfs.segment.segmenter import Detector, Segmenter
@@ -80,10 +80,10 @@ class EngineOutput:
         """The components' labels; bit i of every subset is labels[i]."""
         return [component["label"] for component in self.family["components"]]
 
-    @property
-    def carries(self) -> list[list[str]]:
-        """Of each component the labels of which nothing is left once it is gone."""
-        return [component["carries"] for component in self.family["components"]]
+    @cached_property
+    def referents(self) -> Referents:
+        """The components, by what names them."""
+        return Referents([named_by(component) for component in self.family["components"]], self.family["others"])
 
     @cached_property
     def drawn(self) -> Masks:
@@ -161,12 +161,12 @@ class Engine:
             )
 
     def _texts(self, parsed: list[Row], texts: list[Row], family: Row) -> dict[tuple[int, int], Row]:
-        components, rows = family["components"], []
-        for naming, parsed_caption, text in zip(family["captions"], parsed, texts, strict=True):
-            mentions = [mention | {"bit": _bit(components, mention["label"])} for mention in parsed_caption["components"]]
-            rows.append(naming | {"caption": text["caption"], "mentions": mentions})
-        named_by = {"labels": [c["label"] for c in components], "carries": [c["carries"] for c in components]}
-        (answer,) = _answers(self._rewrite, [named_by | {"captions": rows}])
+        captions = [
+            naming | {"caption": text["caption"], "mentions": read["components"]}
+            for naming, read, text in zip(family["captions"], parsed, texts, strict=True)
+        ]
+        components = [named_by(component) for component in family["components"]]
+        (answer,) = _answers(self._rewrite, [{"components": components, "others": family["others"], "captions": captions}])
         return {(int(text["caption_id"]), text["subset"]): text for text in answer["texts"]}
 
     def _dilated(self, rles: Sequence[Row], scene: Scene) -> Mask:
@@ -209,7 +209,7 @@ class Engine:
         for pair, clip in zip(pairs, similar, strict=True):
             second_look = looks[id(pair.image), pair.subset]
             with using(self.settings.lexicon):
-                surely, perhaps = named(pair.text, output.labels, output.carries)
+                surely, perhaps = output.referents.masks(pair.text)
             rows.append(
                 {
                     "subset": pair.subset,
@@ -280,10 +280,6 @@ def annotations(scene: Scene) -> list[Row]:
             }
         )
     return rows
-
-
-def _bit(components: Sequence[Row], label: str) -> int:
-    return next((i for i, c in enumerate(components) if c["label"] == label or label in c["carries"]), -1)
 
 
 def _answers(role: Role, rows: list[Row]) -> list[Row]:

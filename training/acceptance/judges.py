@@ -27,10 +27,10 @@ from jobs.settings import Settings, load_settings
 from training.acceptance.rewriting import judge as rewrites
 from training.acceptance.scores import Score, not_scored, score, show
 from udfs import images
+from udfs.captions.referents import Referents
 from udfs.captions.vocabulary import using
 from udfs.language.settings import LanguageModel
 from udfs.rewrite.checks import check as checks
-from udfs.rewrite.checks import masks
 from udfs.rewrite.rewriter import Rewriter
 from udfs.role import Failure, Row
 from udfs.truth import Relation, relation
@@ -75,7 +75,7 @@ def by_rules(case: Case) -> bool:
     """Whether the rule checks and the truth relation accept a case."""
     labels = (*case.removed, *case.kept)
     everything, gone = (1 << len(labels)) - 1, (1 << len(case.removed)) - 1
-    exact = relation(gone, everything, *masks(case.text, labels)) is Relation.EXACT
+    exact = relation(gone, everything, *Referents.of_labels(labels).masks(case.text)) is Relation.EXACT
     return exact and not checks(case.caption, case.text, case.removed, case.kept)
 
 

@@ -45,9 +45,10 @@ def judge(domain: Domain, scene: Scene, caption: Caption, rewriter: Rewriter, mo
     parsed = read_caption({"caption_id": "0", "caption": caption.text, "status": "ok"})
     sure = dict.fromkeys(m["label"] for m in parsed["components"] if m["certain"])
     labels = [label for label in sure if label in scene.labels and label in domain.known][:most]
-    mentions = [m | {"bit": labels.index(m["label"]) if m["label"] in labels else -1} for m in parsed["components"]]
-    struct = parsed | {"caption": caption.text, "names": (1 << len(labels)) - 1, "may_name": 0, "mentions": mentions}
-    answer = rewriter([{"labels": labels, "captions": [struct | {"status": "ok"}]}])[0]
+    names = (1 << len(labels)) - 1
+    struct = parsed | {"caption": caption.text, "names": names, "may_name": 0, "mentions": parsed["components"]}
+    components = [{"label": label} for label in labels]
+    answer = rewriter([{"components": components, "captions": [struct | {"status": "ok"}]}])[0]
     assert isinstance(answer, dict), "the rules do not fail"
     for text in answer["texts"]:
         removed = tuple(label for i, label in enumerate(labels) if text["subset"] >> i & 1)

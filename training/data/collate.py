@@ -50,7 +50,9 @@ def facts(members: Sequence[Member], texts: Sequence[Text], owners: Sequence[int
     place = {label: i for i, label in enumerate(vocabulary)}
     present = torch.zeros(len(members), len(vocabulary), dtype=torch.bool)
     for i, member in enumerate(members):
-        removed = {label for bit, label in enumerate(member.labels) if member.subset >> bit & 1}
+        # Of a class that is several components ("a man", "a woman") some may be left.
+        left = {label for bit, label in enumerate(member.labels) if not member.subset >> bit & 1}
+        removed = {*member.labels} - left
         present[i, [place[label] for label in {*member.detected, *member.labels} - removed]] = True
     labels = torch.zeros(len(texts), len(vocabulary), dtype=torch.bool)
     for i, text in enumerate(texts):

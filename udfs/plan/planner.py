@@ -1,14 +1,19 @@
-"""Which components make the family of an image: labels that the captions name and the segmenter found.
+"""Which components make the family of an image: what the captions name and the segmenter found.
 
 ``plan_family`` is the rule, ``Planner`` its role for ``jobs.plan``.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from udfs import clock
+from udfs.captions.lexicon import count_named
+from udfs.captions.referents import NamedRow, OtherRow, Referents
+from udfs.captions.traits import to_strings
 from udfs.plan.overlap import Overlap, share_inside
+from udfs.plan.units import Unit, names_of, units_of
 from udfs.role import Failure, Row
 
 if TYPE_CHECKING:
@@ -47,12 +52,16 @@ class PlannedRow(TypedDict):
 class ComponentRow(TypedDict):
     """A component of a family.
 
-    ``phrases`` are the captions' phrases for it. ``instances`` and ``attached`` number the instances that go with it: those of
-    its label, and those that they carry or whose pixels are mostly theirs. ``carries`` are the labels of which nothing is left
-    once it is gone, and ``area_fraction`` is the share of the image that ``instances`` cover.
+    ``label`` is its class. ``name``, unique in the family, is the label, or what tells the component from others of its class
+    ("man in red"); ``traits`` are what does so (``udfs.captions.traits``, as strings), empty for a whole class. ``phrases`` are
+    the captions' phrases for it. ``instances`` and ``attached`` number the instances that go with it: its own, and those that
+    they carry or whose pixels are mostly theirs. ``carries`` are the labels of which nothing is left once it is gone, and
+    ``area_fraction`` is the share of the image that ``instances`` cover.
     """
 
     label: str
+    name: str
+    traits: list[str]
     phrases: list[str]
     instances: list[int]
     attached: list[int]
@@ -71,11 +80,15 @@ class NamingRow(TypedDict):
 
 
 class FamilyRow(TypedDict):
-    """What ``Planner`` returns: the components (bit i of every mask stands for component i), and why there are none if n is 0."""
+    """What ``Planner`` returns: the components (bit i of every mask stands for component i), and why there are none if n is 0.
+
+    ``others`` are the instances of a class whose others are a component, or go with one.
+    """
 
     n: int
     reason: str | None
     components: list[ComponentRow]
+    others: list[OtherRow]
     captions: list[NamingRow]
 
 
@@ -94,6 +107,20 @@ class Planner:
             return [plan_family(row["captions"], row["texts"], row["instances"], self.settings) for row in rows]
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A unit that may be a component; sorted as ``plan_family`` prefers them."""
+
+    unit: Unit
+    name: str
+    captions: int  # that surely name it
+    area: float
+
+    @property
+    def order(self) -> tuple[int, float, str, str]:
+        return -self.captions, -self.area, self.unit.label, self.name
+
+
 def plan_family(
     captions: Sequence[ParsedCaptionRow],
     texts: Sequence[CaptionRow],
@@ -102,13 +129,14 @@ def plan_family(
 ) -> FamilyRow:
     """Plan the family of an image.
 
-    A label enters if a caption surely names it, the segmenter found it at ``plan.enter_score``, its area is within the limits,
-    and no caption counts more of it than were found. All its instances down to ``plan.remove_score`` are then removed together,
-    crowds included, with what they carry, and with each instance of a named label that is seen at ``plan.enter_score`` and whose
-    pixels are mostly theirs: a carrot in a bowl, a book on a bed.
+    The unit is a label with all its instances, or, where phrases tell the instances apart, what some of them refer to
+    (``udfs.plan.units``). It enters if a caption surely names it, the segmenter found its label at ``plan.enter_score``, its area
+    is within the limits, and no caption counts more of the label than were found. All its instances down to
+    ``plan.remove_score`` are then removed together, crowds included, with what they carry, and with each instance of a named
+    label that is seen at ``plan.enter_score`` and whose pixels are mostly theirs: a carrot in a bowl, a book on a bed.
 
-    The best ``components.n`` labels are taken: first those that most captions name, then the largest, then by name; but not a
-    label that would go with one that is taken, or with which one of those would go.
+    The best ``components.n`` units are taken: first those that most captions name, then the largest, then by name; but not a
+    unit that would go with one that is taken, or with which one of those would go.
 
     Args:
         captions: parsed captions, in the order of ``texts``.
@@ -116,39 +144,61 @@ def plan_family(
         instances: the instances that the segmenter found.
         settings: ``components`` and ``plan`` are read.
     """
-    from udfs.captions.lexicon import count_named
-
-    rule, reasons = settings.plan, Counter[str]()
+    reasons = Counter[str]()
     named = Counter(label for caption in captions for label in _labels(caption, certain=True))
+    overlap = Overlap(instances)
+    units = {
+        label: units_of(label, _members(instances, label, settings.plan.remove_score), captions, texts, instances, overlap)
+        for label in named
+    }
+    by_caption = _surely_named(captions, texts, [unit for of_label in units.values() for unit in of_label])
     carried = carried_by(instances)
-    candidates = []
-    for label in named:
-        members = [i for i, row in enumerate(instances) if row["label"] == label and row["score"] >= rule.remove_score]
-        highest = max((instances[i]["score"] for i in members), default=0.0)
-        stated = max(_stated(caption, text, label, count_named) for caption, text in zip(captions, texts, strict=True))
-        area = min(1.0, sum(instances[i]["area_fraction"] for i in members))
-        crowd = any(instances[i]["crowd"] for i in members)
-        if not members or highest < rule.enter_score:
-            reasons["none_found"] += 1
-        elif all(i in carried and instances[carried[i]]["label"] in named for i in members):
-            reasons["carried"] += 1
-        elif stated > len(members) and not crowd:
-            reasons["count_mismatch"] += 1
-        elif area < rule.min_area:
-            reasons["too_small"] += 1
-        elif area > rule.max_area:
-            reasons["too_large"] += 1
-        else:
-            candidates.append((-named[label], -area, label, members, area))
-    components = _best(sorted(candidates), captions, instances, carried, set(named), settings)
+    candidates: list[_Candidate] = []
+    for label, of_label in units.items():
+        reason = _refused(label, of_label, captions, texts, instances, carried, set(named), settings)
+        if reason:
+            reasons[reason] += 1
+            continue
+        names = names_of(of_label)
+        for unit, name in zip(of_label, names, strict=True):
+            area = min(1.0, sum(instances[i]["area_fraction"] for i in unit.members))
+            if not by_caption[unit]:
+                reasons["not_told_apart"] += 1
+            elif area < settings.plan.min_area:
+                reasons["too_small"] += 1
+            elif area > settings.plan.max_area:
+                reasons["too_large"] += 1
+            else:
+                candidates.append(_Candidate(unit, name, by_caption[unit], area))
+    candidates.sort(key=lambda candidate: candidate.order)
+    chosen = _best(candidates, overlap, instances, set(named), settings)
+    components = _components(chosen, overlap, captions, texts, instances, carried, set(named), settings)
+    others = _others(units, chosen, components)
     if len(components) < len(candidates) and not components:
         reasons["too_large"] += 1
     reason = None if components else (reasons.most_common(1)[0][0] if reasons else "none_named")
+    referents = Referents([named_by(component) for component in components], others)
     return {
         "n": len(components),
         "reason": reason,
         "components": components,
-        "captions": [_naming(caption, text, components) for caption, text in zip(captions, texts, strict=True)],
+        "others": others,
+        "captions": [_naming(caption, text, referents) for caption, text in zip(captions, texts, strict=True)],
+    }
+
+
+def _members(instances: "Sequence[InstanceRow]", label: str, score: float) -> list[int]:
+    return [i for i, row in enumerate(instances) if row["label"] == label and row["score"] >= score]
+
+
+def named_by(component: ComponentRow) -> NamedRow:
+    """What names a component."""
+    return {
+        "label": component["label"],
+        "name": component["name"],
+        "carries": component["carries"],
+        "traits": component["traits"],
+        "things": len(component["instances"]),
     }
 
 
@@ -167,45 +217,133 @@ def carried_by(instances: "Sequence[InstanceRow]") -> dict[int, int]:
     return carried
 
 
-def _best(
-    ranked: list[tuple[int, float, str, list[int], float]],
+def _refused(
+    label: str,
+    units: Sequence[Unit],
     captions: Sequence[ParsedCaptionRow],
+    texts: Sequence[CaptionRow],
     instances: "Sequence[InstanceRow]",
     carried: dict[int, int],
-    named: set[str],
+    named: Set[str],
+    settings: "RoleSettings",
+) -> str | None:
+    """Why no unit of a label can be a component; None if one can."""
+    members = [i for unit in units for i in unit.members]
+    if max((instances[i]["score"] for i in members), default=0.0) < settings.plan.enter_score:
+        return "none_found"
+    if all(i in carried and instances[carried[i]]["label"] in named for i in members):
+        return "carried"
+    referents = Referents([_named_by(unit) for unit in units])
+    for caption, text in zip(captions, texts, strict=True):
+        for mention in caption["components"] or []:
+            if mention["label"] == label and mention["certain"] and not any(instances[i]["crowd"] for i in members):
+                reference = referents.of(text["caption"], mention)
+                things = sum(len(unit.members) for bit, unit in enumerate(units) if reference.fits >> bit & 1)
+                if count_named(text["caption"], dict(mention)) > things:
+                    return "count_mismatch"
+    return None
+
+
+def _surely_named(captions: Sequence[ParsedCaptionRow], texts: Sequence[CaptionRow], units: Sequence[Unit]) -> Counter[Unit]:
+    """How many captions surely name each unit."""
+    referents = Referents([_named_by(unit) for unit in units])
+    counts = Counter[Unit]()
+    for caption, text in zip(captions, texts, strict=True):
+        sure, _ = referents.masks_of(text["caption"], caption["components"] or [])
+        counts.update(unit for bit, unit in enumerate(units) if sure >> bit & 1)
+    return counts
+
+
+def _named_by(unit: Unit) -> NamedRow:
+    return {"label": unit.label, "traits": to_strings(unit.traits), "things": len(unit.members)}
+
+
+def _best(
+    ranked: Sequence[_Candidate],
+    overlap: Overlap,
+    instances: "Sequence[InstanceRow]",
+    named: Set[str],
+    settings: "RoleSettings",
+) -> list[_Candidate]:
+    sure = _sure(instances, named, settings)
+    chosen: list[_Candidate] = []
+    total = 0.0
+    for candidate in ranked:
+        if len(chosen) == settings.components.n or total + candidate.area > settings.plan.max_total_area:
+            continue
+        if any(_go_together(overlap, candidate.unit.members, other.unit.members, sure) for other in chosen):
+            continue
+        total += candidate.area
+        chosen.append(candidate)
+    return chosen
+
+
+def _sure(instances: "Sequence[InstanceRow]", named: Set[str], settings: "RoleSettings") -> set[int]:
+    """The instances of named labels that are surely there. What a detector doubts it sees is often part of another thing."""
+    return {i for i, row in enumerate(instances) if row["label"] in named and row["score"] >= settings.plan.enter_score}
+
+
+def _components(
+    chosen: Sequence[_Candidate],
+    overlap: Overlap,
+    captions: Sequence[ParsedCaptionRow],
+    texts: Sequence[CaptionRow],
+    instances: "Sequence[InstanceRow]",
+    carried: dict[int, int],
+    named: Set[str],
     settings: "RoleSettings",
 ) -> list[ComponentRow]:
-    overlap = Overlap(instances)
-    # What a detector doubts it sees is often part of another thing, and says nothing of the label.
-    sure = {i for i, row in enumerate(instances) if row["label"] in named and row["score"] >= settings.plan.enter_score}
-    chosen: list[tuple[str, list[int], float]] = []
-    total = 0.0
-    for _, _, label, members, area in ranked:
-        if len(chosen) == settings.components.n or total + area > settings.plan.max_total_area:
-            continue
-        if any(_go_together(overlap, members, others, sure) for _, others, _ in chosen):
-            continue
-        total += area
-        chosen.append((label, members, area))
-    sure -= {i for _, members, _ in chosen for i in members}
+    sure = _sure(instances, named, settings) - {i for candidate in chosen for i in candidate.unit.members}
     components: list[ComponentRow] = []
-    for label, members, area in chosen:
+    for candidate in chosen:
+        unit, members = candidate.unit, candidate.unit.members
         attached = {i for i, host in carried.items() if host in members and i not in members}
         attached |= {i for i in sure if overlap.goes(i, members)}
-        phrases = {m["phrase"] for caption in captions for m in caption["components"] or [] if m["label"] == label}
         loose = {instance["label"] for i, instance in enumerate(instances) if i not in attached}
         components.append(
             {
-                "label": label,
-                "phrases": sorted(phrases),
-                "instances": members,
+                "label": unit.label,
+                "name": candidate.name,
+                "traits": to_strings(unit.traits),
+                "phrases": sorted(_phrases(unit, captions, texts)),
+                "instances": list(members),
                 "attached": sorted(attached),
                 # A text that names one of these labels names something that is gone with the component.
                 "carries": sorted({instances[i]["label"] for i in attached} - loose),
-                "area_fraction": area,
+                "area_fraction": candidate.area,
             }
         )
     return components
+
+
+def _phrases(unit: Unit, captions: Sequence[ParsedCaptionRow], texts: Sequence[CaptionRow]) -> set[str]:
+    """The captions' phrases for a unit: those of its label that its traits do not rule out."""
+    referents = Referents([_named_by(unit), {"label": unit.label}] if unit.traits else [_named_by(unit)])
+    return {
+        mention["phrase"]
+        for caption, text in zip(captions, texts, strict=True)
+        for mention in caption["components"] or []
+        if mention["label"] == unit.label and referents.of(text["caption"], mention).fits & 1
+    }
+
+
+def _others(units: dict[str, list[Unit]], chosen: Sequence[_Candidate], components: Sequence[ComponentRow]) -> list[OtherRow]:
+    """The units of divided classes that are no component, with the component that each goes with."""
+    taken = {candidate.unit for candidate in chosen}
+    others: list[OtherRow] = []
+    for of_label in units.values():
+        for unit in of_label if len(of_label) > 1 else ():
+            hosts = [bit for bit, component in enumerate(components) if set(unit.members) <= set(component["attached"])]
+            if unit not in taken:
+                others.append(
+                    {
+                        "label": unit.label,
+                        "traits": to_strings(unit.traits),
+                        "things": len(unit.members),
+                        "goes_with": hosts[0] if hosts else None,
+                    }
+                )
+    return others
 
 
 def _go_together(overlap: Overlap, first: Sequence[int], second: Sequence[int], sure: Set[int]) -> bool:
@@ -217,20 +355,12 @@ def _labels(caption: ParsedCaptionRow, *, certain: bool) -> set[str]:
     return {m["label"] for m in caption["components"] or [] if m["label"] not in ("", "*") and m["certain"] is certain}
 
 
-def _stated(caption: ParsedCaptionRow, text: CaptionRow, label: str, count_named: Callable[[str, Row], int]) -> int:
-    """The highest number of things of a label that a caption states; 0 if it names none."""
-    mentions = [m for m in caption["components"] or [] if m["label"] == label and m["certain"]]
-    return max((count_named(text["caption"], mention) for mention in mentions), default=0)
-
-
-def _naming(caption: ParsedCaptionRow, text: CaptionRow, components: Sequence[ComponentRow]) -> NamingRow:
-    sure, perhaps = _labels(caption, certain=True), _labels(caption, certain=False)
-    anything = any(m["label"] == "*" for m in caption["components"] or [])
-    bits = [(1 << bit, {component["label"], *component["carries"]}) for bit, component in enumerate(components)]
+def _naming(caption: ParsedCaptionRow, text: CaptionRow, referents: Referents) -> NamingRow:
+    sure, perhaps = referents.masks_of(text["caption"], caption["components"] or [])
     return {
         "caption_id": text["caption_id"],
         "status": caption["status"],
         "monotone": caption["monotone"],
-        "names": sum(mask for mask, labels in bits if labels & sure),
-        "may_name": sum(mask for mask, labels in bits if anything or labels & perhaps),
+        "names": sure,
+        "may_name": perhaps,
     }

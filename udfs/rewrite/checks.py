@@ -1,13 +1,16 @@
-"""Checks that every rewritten caption must pass, whichever model wrote it, and the masks of the labels that it names."""
+"""Checks that every rewritten caption must pass, whichever model wrote it."""
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
 
 from udfs.captions import word_lists
 from udfs.captions.chunks import Chunk, chunk
 from udfs.captions.dictionary import parts_of_speech
 from udfs.captions.lexicon import attached_words, find_mentions, normalise
+from udfs.captions.referents import Referents
 from udfs.captions.tokens import tokenise
 from udfs.captions.tree import ANIMATE, Node, ParseError, build_tree
 from udfs.rewrite import sense
@@ -49,35 +52,26 @@ _DANGLING = (
 )
 
 
-def masks(text: str, labels: Sequence[str], carries: Sequence[Sequence[str]] | None = None) -> tuple[int, int]:
-    """Which components (bit i is that with ``labels[i]``) a text names: two bit masks, (certain, possible).
+@dataclass(frozen=True)
+class Apart:
+    """What a rewritten caption has to do with components that share their class with others: "a man" and "a woman".
 
-    A word that may name anything sets every bit of the second mask.
-
-    Args:
-        text: the text.
-        labels: of each component its own label.
-        carries: of each component the labels of which nothing is left once it is gone. A text that names one names the component.
+    ``removed`` and ``kept``: those of them that the original surely names, as bit masks. ``labels``: their classes. ``lost``: the
+    places (start, end) of the original's mentions of which nothing is left.
     """
-    bits: dict[str, int] = {}
-    for i, (label, carried) in enumerate(zip(labels, carries or [()] * len(labels), strict=True)):
-        for name in (label, *carried):
-            bits[name] = bits.get(name, 0) | 1 << i
-    sure = perhaps = 0
-    for mention in find_mentions(text):
-        if mention["certain"]:
-            sure |= bits.get(mention["label"], 0)
-        elif mention["label"] == "*":
-            perhaps |= (1 << len(labels)) - 1
-        else:
-            perhaps |= bits.get(mention["label"], 0)
-    return sure, perhaps
+
+    referents: Referents
+    removed: int
+    kept: int
+    labels: frozenset[str]
+    lost: tuple[tuple[int, int], ...]
 
 
-def check(original: str, text: str, removed: Collection[str], kept: Collection[str]) -> list[str]:
+def check(original: str, text: str, removed: Collection[str], kept: Collection[str], apart: Apart | None = None) -> list[str]:
     """Return the codes of the checks that ``text`` fails as ``original`` without ``removed``; empty when it passes all.
 
-    ``removed`` and ``kept`` split the family's labels that the original certainly names.
+    ``removed`` and ``kept`` split the family's labels that the original certainly names; ``apart`` has the components of which
+    several have one label, which is then in neither.
     """
     if not _WORD.search(text):
         return ["empty"]
@@ -95,9 +89,12 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
     if {sign for sign in text if not (sign.isalnum() or sign.isspace())} - _POINTS - set(original):
         failed.add("new_sign")  # markup, brackets and quotation marks of a reply
     trees = _tree(original), _tree(text)
-    failed |= _mention_faults(original, text, set(removed), set(kept), trees[0])
+    gone = partial(_gone, removed=frozenset(removed), apart=apart)
+    failed |= _mention_faults(original, text, set(removed), set(kept), trees[0], gone)
+    if apart:
+        failed |= _faults_apart(text, apart)
     failed |= _grammar_faults(original, text, trees)
-    failed |= _meaning_faults(trees, after, removed)
+    failed |= _meaning_faults(trees, after, gone)
     if word_lists.FORBIDDEN & set(after):
         failed.add("forbidden_word")
     return [code for code in CODES if code in failed]
@@ -115,12 +112,28 @@ def _forms(word: str) -> set[str]:
     return {word, *(lemma.lower() for lemmas in parts_of_speech(word).values() for lemma in lemmas)}
 
 
-def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], removed: Collection[str]) -> set[str]:
+def _gone(node: Node, removed: frozenset[str], apart: Apart | None) -> set[str]:
+    """The labels of a phrase of the original of which all that it refers to is removed."""
+    labels = set(node.labels & removed)
+    if apart and node.phrase and any(node.phrase.start <= start < node.phrase.end for start, _ in apart.lost):
+        labels |= node.labels & apart.labels
+    return labels
+
+
+def _faults_apart(text: str, apart: Apart) -> set[str]:
+    sure, _ = apart.referents.masks(text)
+    faults = {"names_removed": sure & apart.removed, "lost_kept": apart.kept & ~sure}
+    if apart.lost and _ownerless(text, set(apart.labels), {m["label"] for m in find_mentions(text) if m["certain"]}):
+        faults["leftover_attachment"] = 1
+    return {code for code, failed in faults.items() if failed}
+
+
+def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], gone: sense.Gone) -> set[str]:
     before, after = trees
     faults = {
         "lost_doer": sense.lost_doer(before, after),
         "lost_verb": sense.lost_verb(after),
-        "dangling_pronoun": sense.dangling_pronoun(before, after, text, removed),
+        "dangling_pronoun": sense.dangling_pronoun(before, after, text, gone),
         "wrong_of": sense.wrong_of(before, after),
         "wrong_preposition": sense.wrong_preposition(before, after),
         "bare_pronoun": sense.bare_pronoun(after),
@@ -128,7 +141,7 @@ def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], remov
     return {code for code, failed in faults.items() if failed}
 
 
-def _mention_faults(original: str, text: str, removed: set[str], kept: set[str], tree: list[Node]) -> set[str]:
+def _mention_faults(original: str, text: str, removed: set[str], kept: set[str], tree: list[Node], gone: sense.Gone) -> set[str]:
     failed = set()
     counts = Counter(m["label"] for m in find_mentions(text) if m["certain"] and m["label"] not in ("", "*"))
     known, sure = Counter(m["label"] for m in find_mentions(original)), set(counts)
@@ -140,7 +153,7 @@ def _mention_faults(original: str, text: str, removed: set[str], kept: set[str],
         failed.add("names_new")
     if any(count > known[label] > 0 for label, count in counts.items()):
         failed.add("named_again")
-    if _leftovers(original, text, removed, tree) or _ownerless(text, removed, sure):
+    if _leftovers(original, text, tree, gone) or _ownerless(text, removed, sure):
         failed.add("leftover_attachment")
     return failed
 
@@ -157,7 +170,7 @@ def _tree(text: str) -> list[Node]:
         return []
 
 
-def _leftovers(original: str, text: str, removed: set[str], tree: list[Node]) -> set[str]:
+def _leftovers(original: str, text: str, tree: list[Node], gone: sense.Gone) -> set[str]:
     """Clothes, parts and contents of removed components that the text still names."""
     tied: Counter[str] = Counter()
     for node in tree:
@@ -166,10 +179,10 @@ def _leftovers(original: str, text: str, removed: set[str], tree: list[Node]) ->
             continue
         # "a man in a hat"
         worn = node.role != "conj" and node.prep in ("in", "with", "of", "on", "") and not node.labels
-        if worn and any(node.head in attached_words(label) for label in owner.labels & removed):
+        if worn and any(node.head in attached_words(label) for label in gone(owner)):
             tied[node.head] += 1
         # "the nose of a plane"
-        whole = node.labels & removed if node.prep == "of" and not owner.labels else set()
+        whole = gone(node) if node.prep == "of" and not owner.labels else set()
         if any(owner.head in attached_words(label) for label in whole):
             tied[owner.head] += 1
     before = Counter(_WORD.findall(original.lower()))

@@ -10,15 +10,19 @@ they stand first and nobody has a text that passes. A model that cannot be reach
 for it.
 """
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
 from udfs import clock
-from udfs.rewrite.checks import check, masks, nouns
+from udfs.captions.referents import NamedRow, OtherRow, Reference, Referents
+from udfs.captions.vocabulary import ANY
+from udfs.rewrite.checks import Apart, check, nouns
 from udfs.rewrite.request import Proposer, RewriteRequest
-from udfs.rewrite.rules import rewrite
+from udfs.rewrite.rules import Removal, without
 from udfs.role import Failure, Row
 from udfs.settings import RoleSettings
 from udfs.truth import submasks
@@ -33,25 +37,97 @@ _SMALL = 3e9
 
 
 @dataclass(frozen=True)
+class _Family:
+    """The components of a family and its ``others``, as JSON, to be hashable."""
+
+    rows: str
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The family of an input row."""
+        return cls(json.dumps([row["components"], row.get("others") or []], sort_keys=True, default=list))
+
+    @cached_property
+    def components(self) -> list[NamedRow]:
+        return cast("list[NamedRow]", json.loads(self.rows)[0])
+
+    @cached_property
+    def others(self) -> list[OtherRow]:
+        return cast("list[OtherRow]", json.loads(self.rows)[1])
+
+    @cached_property
+    def referents(self) -> Referents:
+        return Referents(self.components, self.others)
+
+    @cached_property
+    def divided(self) -> int:
+        """The components that share their class with others, as a bit mask."""
+        counts = Counter(row["label"] for row in (*self.components, *self.others))
+        return sum(1 << bit for bit, row in enumerate(self.components) if counts[row["label"]] > 1)
+
+
+@dataclass(frozen=True)
 class _Task:
     """One text to write; equal tasks are done once per batch. Mentions are tuples of their items, to be hashable."""
 
     caption: str
     mentions: tuple[tuple[tuple[str, Any], ...], ...]
     subset: int
-    labels: tuple[str, ...]
-    carries: tuple[tuple[str, ...], ...]
+    family: _Family
     names: int
 
-    @property
+    @cached_property
     def mention_rows(self) -> list[Row]:
+        """The caption's mentions."""
         return [dict(items) for items in self.mentions]
 
-    def of_bits(self, bits: int) -> list[str]:
-        """The labels that the caption surely names of these components, those that they carry included."""
+    @cached_property
+    def references(self) -> list[tuple[Row, Reference]]:
+        """Each mention with what it refers to."""
+        return [(mention, self.family.referents.of(self.caption, mention)) for mention in self.mention_rows]
+
+    @property
+    def kept(self) -> int:
+        """The components that the text has to name."""
+        return self.names & ~self.subset
+
+    @property
+    def lost(self) -> list[Row]:
+        """The mentions of which nothing is left."""
+        return [mention for mention, reference in self.references if reference.lost(self.subset)]
+
+    def named(self, bits: int, *, labels_of_divided: bool) -> list[str]:
+        """What the caption surely names of these components and of what they carry: labels, or names of parts of a class."""
         sure = {mention["label"] for mention in self.mention_rows if mention["certain"]}
-        chosen = [(self.labels[i], *self.carries[i]) for i in range(len(self.labels)) if bits >> i & 1]
-        return [label for label in dict.fromkeys(label for labels in chosen for label in labels) if label in sure]
+        chosen: dict[str, None] = {}
+        for bit, row in enumerate(self.family.components):
+            if bits >> bit & 1:
+                if not self.family.divided >> bit & 1:
+                    chosen |= dict.fromkeys({row["label"]} & sure)
+                elif labels_of_divided:
+                    chosen[row.get("name") or row["label"]] = None
+                chosen |= dict.fromkeys(label for label in row.get("carries") or () if label in sure)
+        return list(chosen)
+
+    def propose(self) -> Removal:
+        """The rules' text. There is none where a mention is false without being gone: one of "two men"."""
+        if any(reference.wronged(self.subset) for _, reference in self.references):
+            return Removal(None, "not_rewritable")
+        return without(self.caption, self.mention_rows, self.lost)
+
+    def failed(self, text: str) -> list[str]:
+        """The checks that a text fails."""
+        removed, kept = (self.named(bits, labels_of_divided=False) for bits in (self.subset, self.kept))
+        return check(self.caption, text, removed, kept, self._apart)
+
+    @property
+    def _apart(self) -> Apart | None:
+        divided = self.family.divided
+        if not divided:
+            return None
+        labels = frozenset(row["label"] for bit, row in enumerate(self.family.components) if divided >> bit & 1)
+        places = tuple((mention["start"], mention["end"]) for mention in self.lost if mention["certain"])
+        return Apart(self.family.referents, self.subset & divided, self.kept & divided, labels, places)
 
 
 @dataclass
@@ -96,10 +172,10 @@ class Rewriter:
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """Rewrite a batch.
 
-        A row has ``labels`` (bit i of every mask is the component with labels[i]), ``carries`` (of each component the labels that
-        it carries; it may be missing) and ``captions`` (structs of caption_id, caption, status, monotone, names, may_name,
-        mentions with their bit). The result's ``texts`` has one struct for each caption and non-empty submask of its ``names``,
-        ascending; a caption that is not ok or not monotone gets its structs with that status and no text.
+        A row has ``components`` (``NamedRow``; bit i of every mask is the i-th), ``others`` (``OtherRow``; may be missing) and
+        ``captions`` (structs of caption_id, caption, status, monotone, names, may_name, mentions). The result's ``texts`` has one
+        struct for each caption and non-empty submask of its ``names``, ascending; a caption that is not ok or not monotone gets
+        its structs with that status and no text.
         """
         tasks: dict[_Task, list[_Proposal]] = {}
         plans = [[(caption, self._works(row, caption)) for caption in row["captions"]] for row in rows]
@@ -119,9 +195,8 @@ class Rewriter:
         mentions = tuple(tuple(sorted(mention.items())) for mention in caption["mentions"] or [])
         names = int(caption["names"])
         text = caption["caption"] or ""
-        labels = tuple(row["labels"])
-        carries = tuple(map(tuple, row.get("carries") or [()] * len(labels)))
-        return [_Task(text, mentions, subset, labels, carries, names) for subset in submasks(names)]
+        family = _Family.of(row)
+        return [_Task(text, mentions, subset, family, names) for subset in submasks(names)]
 
     def _propose(self, tasks: dict[_Task, list[_Proposal]]) -> None:
         if not tasks:
@@ -134,7 +209,7 @@ class Rewriter:
                 else:
                     proposals.append(_judge(task, model.name, reply.strip(), "ok"))
         for task, proposals in tasks.items():
-            result = rewrite(task.caption, task.mention_rows, task.subset)
+            result = task.propose()
             by_rules = _judge(task, _RULES, result.text, result.status, by_rules=True)
             _compare(proposals, by_rules)
             proposals.insert(self._place, by_rules)
@@ -147,8 +222,8 @@ class Rewriter:
         cases = [
             {
                 "text": text.text,
-                "removed": task.of_bits(task.subset),
-                "kept": task.of_bits(task.names & ~task.subset),
+                "removed": task.named(task.subset, labels_of_divided=True),
+                "kept": task.named(task.kept, labels_of_divided=True),
             }
             for task, text in accepted.items()
         ]
@@ -255,19 +330,20 @@ def _status(caption: Row) -> str:
 
 
 def _request(task: _Task) -> RewriteRequest:
-    removed: list[str] = []
-    kept: list[str] = []
-    for mention in task.mention_rows:
-        if mention["bit"] >= 0:
-            (removed if task.subset >> mention["bit"] & 1 else kept).append(mention["phrase"])
+    removed, kept = [], []
+    for mention, reference in task.references:
+        if reference.lost(task.subset):
+            removed.append(mention["phrase"])
+        elif reference.fits and mention["label"] != ANY:
+            kept.append(mention["phrase"])
     return RewriteRequest(task.caption, tuple(removed), tuple(kept))
 
 
 def _judge(task: _Task, model: str, text: str | None, reason: str, by_rules: bool = False) -> _Proposal:
     if text is None:
         return _Proposal(model, None, reason, [], (0, 0), by_rules)
-    failed = check(task.caption, text, task.of_bits(task.subset), task.of_bits(task.names & ~task.subset))
-    named = masks(text, task.labels, task.carries)
+    failed = task.failed(text)
+    named = task.family.referents.masks(text)
     return _Proposal(model, text, failed[0] if failed else reason, failed, named, by_rules)
 
 

@@ -41,10 +41,12 @@ def remove(caption: str, mentions: Sequence[Mention], subset: int) -> str | None
 
 def rewrite(caption: str, mentions: Sequence[Mention], subset: int) -> Removal:
     """Like ``remove``, with the reason when there is no text."""
-    if len(caption) > MAX_CHARS:
-        return Removal(None, "not_rewritable")
-    gone = [m for m in mentions if m["bit"] >= 0 and subset >> m["bit"] & 1]
-    if not gone:
+    return without(caption, mentions, [m for m in mentions if m["bit"] >= 0 and subset >> m["bit"] & 1])
+
+
+def without(caption: str, mentions: Sequence[Mention], gone: Sequence[Mention]) -> Removal:
+    """Rewrite a caption without some of its mentions, ``gone``: all that refer to what is removed."""
+    if len(caption) > MAX_CHARS or not gone:
         return Removal(None, "not_rewritable")
     spans = [(m["start"], m["end"]) for m in mentions if m["certain"]]
     chunks = chunk(tokenise(caption, spans), mentions)

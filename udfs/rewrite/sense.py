@@ -4,7 +4,7 @@ They find errors of meaning in grammatical text, such as "a pier watching ducks"
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from udfs.captions import word_lists
 from udfs.captions.dictionary import parts_of_speech
@@ -14,6 +14,9 @@ from udfs.rewrite.reattach import settled, short_preposition
 
 _PRONOUNS = word_lists.word_set("his her hers their its it's he she him they them it himself herself itself themselves")
 _LIGHT_VERBS = word_lists.word_set("be have do")
+
+# Of a phrase of the original the labels of which all that it refers to is removed.
+Gone = Callable[[Node], Collection[str]]
 
 
 def agents(nodes: Sequence[Node]) -> dict[str, list[Node]]:
@@ -64,11 +67,9 @@ def lost_verb(after: Sequence[Node]) -> bool:
     return any(is_manner(t.low) for piece in leads if piece.kind == "R" for t in piece.tokens)
 
 
-def dangling_pronoun(before: Sequence[Node], after: Sequence[Node], text: Collection[str], removed: Collection[str]) -> bool:
+def dangling_pronoun(before: Sequence[Node], after: Sequence[Node], text: Collection[str], gone: Gone) -> bool:
     """Whether a pronoun with a removed antecedent is left. ``text``: the words in lower case."""
-    tied = Counter(
-        low for low, noun_phrase in _referents(before) if noun_phrase is not None and noun_phrase.labels & set(removed)
-    )
+    tied = Counter(low for low, noun_phrase in _referents(before) if noun_phrase is not None and gone(noun_phrase))
     count_before = Counter(low for low, _ in _referents(before))
     count_after = Counter(word for word in text if word in _PRONOUNS)
     if any(count_after[low] > count_before[low] - number for low, number in tied.items()):

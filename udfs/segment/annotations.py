@@ -51,7 +51,8 @@ class Annotations:
                 except BoxError as problem:
                     return Failure("annotation_mismatch", f"{annotation['label']}: {problem}")
                 outlines[corners] = mask
-            detections.append(Detection(annotation["label"], 1.0, corners, mask.copy(), bool(annotation["crowd"])))
+            crowd, phrases = bool(annotation["crowd"]), annotation.get("phrases")
+            detections.append(Detection(annotation["label"], 1.0, corners, mask.copy(), crowd, phrases))
         return detections
 
     def _failure(self, picture: np.ndarray, row: DetectionRow, annotations: Sequence[AnnotationRow]) -> Failure | None:

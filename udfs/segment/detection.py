@@ -19,13 +19,25 @@ class BoxRow(TypedDict):
     height: float
 
 
+class PhraseRow(TypedDict):
+    """A phrase of a caption: the characters from ``start`` up to ``end``, which is just outside."""
+
+    caption_id: str
+    start: int
+    end: int
+
+
 class AnnotationRow(TypedDict):
-    """An instance that came with the source; ``mask`` is None where the source gives only a box."""
+    """An instance that came with the source.
+
+    ``mask`` is None where the source gives only a box, ``phrases`` (those that refer to it) where it does not say.
+    """
 
     label: str
     box: BoxRow
     mask: Rle | None
     crowd: bool
+    phrases: NotRequired[list[PhraseRow] | None]
 
 
 class DetectionRow(TypedDict):
@@ -39,7 +51,7 @@ class DetectionRow(TypedDict):
 class Detection:
     """One object: ``box`` is (left, top, right, bottom) in pixels of the whole image.
 
-    ``mask`` is None where the model was asked only for boxes.
+    ``mask`` is None where the model was asked only for boxes, ``phrases`` where it does not know which phrases refer to it.
     """
 
     label: str
@@ -47,6 +59,7 @@ class Detection:
     box: tuple[float, float, float, float]
     mask: Rle | None = None
     crowd: bool = False
+    phrases: Sequence[PhraseRow] | None = None
 
 
 class DetectionModel(Protocol):

@@ -5,19 +5,23 @@ else (failures, order, the shape of rows) is handled here, in the same way for a
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypedDict, TypeVar
+from typing import NotRequired, TypedDict, TypeVar
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from udfs import clock, images
 from udfs.masks import Rle
 from udfs.role import Failure
-from udfs.segment.detection import BoxRow, Detection, DetectionModel, DetectionRow
+from udfs.segment.detection import BoxRow, Detection, DetectionModel, DetectionRow, PhraseRow
 from udfs.settings import RoleSettings
 
 
 class InstanceRow(TypedDict):
-    """An outlined object. Box and mask are in pixels of the image's own size, ``area_fraction`` is the mask's share of it."""
+    """An outlined object. Box and mask are in pixels of the image's own size, ``area_fraction`` is the mask's share of it.
+
+    ``phrases`` are those of the captions that refer to it; None where neither the source nor the model says so.
+    """
 
     label: str
     score: float
@@ -25,6 +29,7 @@ class InstanceRow(TypedDict):
     mask: Rle
     area_fraction: float
     crowd: bool
+    phrases: NotRequired[list[PhraseRow] | None]
 
 
 class SegmentedRow(TypedDict):
@@ -33,11 +38,23 @@ class SegmentedRow(TypedDict):
     instances: list[InstanceRow]
 
 
+class PlaceRow(TypedDict):
+    """Where an instance was in the original, and whether it is removed."""
+
+    label: str
+    box: BoxRow
+    removed: bool
+
+
 class EditedImageRow(DetectionRow):
-    """What ``Detector`` reads: a dual image, the labels removed from it, and all labels detected in the original before."""
+    """What ``Detector`` reads: a dual image, the labels removed from it, and all labels detected in the original before.
+
+    ``places`` has the instances of labels of which only some are removed; those labels are not in ``removed``.
+    """
 
     removed: list[str]
     before: list[str]
+    places: NotRequired[list[PlaceRow]]
 
 
 class SeenRow(TypedDict):
@@ -51,8 +68,9 @@ class SeenRow(TypedDict):
 class RecheckRow(TypedDict):
     """What ``Detector`` returns of a dual image.
 
-    ``residual`` is the highest score of a removed label that is still seen, ``intruder`` that of a label neither removed nor seen
-    before. They are 0.0 where there is no such label, and None where there is no detector (``annotations``).
+    ``residual`` is the highest score of a removed label that is still seen, or of another label where an instance of it was
+    removed, nearer to that than to one that was not. ``intruder`` is that of a label neither removed nor seen before. They are
+    0.0 where there is no such label, and None where there is no detector (``annotations``).
     """
 
     residual: float | None
@@ -135,6 +153,7 @@ def instances(detections: Sequence[Detection]) -> list[InstanceRow]:
                     "mask": detection.mask,
                     "area_fraction": area / (height * width),
                     "crowd": detection.crowd,
+                    "phrases": None if detection.phrases is None else list(detection.phrases),
                 }
             )
     return rows
@@ -143,14 +162,29 @@ def instances(detections: Sequence[Detection]) -> list[InstanceRow]:
 def second_look(row: EditedImageRow, detections: Sequence[Detection]) -> RecheckRow:
     """Compare the detections in a dual image with the labels that were removed and those that were seen before."""
     removed, known = set(row["removed"]), {*row["removed"], *row["before"]}
+    left = [
+        d
+        for d in detections
+        if d.label in removed or _at_removed(_box(d), [p for p in row.get("places") or () if p["label"] == d.label])
+    ]
     return {
-        "residual": max((detection.score for detection in detections if detection.label in removed), default=0.0),
+        "residual": max((detection.score for detection in left), default=0.0),
         "intruder": max((detection.score for detection in detections if detection.label not in known), default=0.0),
         "detections": [
             {"label": detection.label, "score": detection.score, "box": _box(detection)}
             for detection in sorted(detections, key=_rank)
         ],
     }
+
+
+def _at_removed(box: BoxRow, places: Sequence[PlaceRow]) -> bool:
+    """Whether of all places the one that a box overlaps most, by intersection over union, is that of a removed instance."""
+    if not places:
+        return False
+    corners = np.array([[row["x"], row["y"], row["width"], row["height"]] for row in (box, *(p["box"] for p in places))])
+    overlaps = coco_mask.iou(corners[:1], corners[1:], [0] * len(places))[0]
+    best = int(np.argmax(overlaps))
+    return bool(overlaps[best] > 0 and places[best]["removed"])
 
 
 def _detect(

@@ -11,8 +11,8 @@ from typing import Any
 
 from udfs import clock
 from udfs.captions.lexicon import find_mentions, normalise
+from udfs.captions.referents import Referents
 from udfs.captions.vocabulary import ANY
-from udfs.rewrite.checks import masks
 from udfs.role import Failure, Row
 from udfs.settings import RoleSettings
 from udfs.variants import replace as variant_replace
@@ -43,10 +43,10 @@ class VariantGenerator:
     def __call__(self, rows: Sequence[Row]) -> list[Row | Failure]:
         """Generate the variants of a batch.
 
-        A row has ``record_id``, ``labels`` and ``carries`` of the family (what each component carries; it may be missing),
-        ``seen`` (detected labels), ``used`` (labels and adjectives that the data set uses) and ``texts`` (structs of caption_id,
-        subset, caption). The result's ``variants`` has one struct per variant of each text and kind, or a single struct without
-        text whose status is the reason.
+        A row has ``record_id``, ``components`` and ``others`` of the family (``NamedRow``, ``OtherRow``; ``others`` may be
+        missing), ``seen`` (detected labels), ``used`` (labels and adjectives that the data set uses) and ``texts`` (structs of
+        caption_id, subset, caption). The result's ``variants`` has one struct per variant of each text and kind, or a single
+        struct without text whose status is the reason.
         """
         with clock.spend("model"):
             replies = {} if self._model is None else self._model([text["caption"] for row in rows for text in row["texts"]])
@@ -54,6 +54,7 @@ class VariantGenerator:
 
     def _vary(self, row: Row, replies: dict[tuple[str, str], str | Failure]) -> list[Row]:
         known, texts = _known(row), {normalise(text["caption"]) for text in row["texts"]}
+        referents = Referents(row["components"], row.get("others"))
         variants = []
         for text in row["texts"]:
             caption = Caption.of(text["caption"])
@@ -62,7 +63,7 @@ class VariantGenerator:
                 proposals = _by_model(replies.get((kind, text["caption"]))) + _by_rules(kind, caption, known, random)
                 checked = [_checked(kind, caption.text, proposal, texts, known) for proposal in proposals]
                 place = {"caption_id": text["caption_id"], "subset": int(text["subset"]), "kind": kind}
-                variants += [place | _columns(variant, row) for variant in _sampled(checked, self._settings.each, random)]
+                variants += [place | _columns(variant, referents) for variant in _sampled(checked, self._settings.each, random)]
         return variants
 
 
@@ -76,7 +77,7 @@ def _configured(settings: RoleSettings, device: str) -> Any:
 
 
 def _known(row: Row) -> Known:
-    labels, words = {*row["seen"], *row["labels"]}, set[str]()
+    labels, words = {*row["seen"], *(component["label"] for component in row["components"])}, set[str]()
     for text in row["texts"]:
         labels |= {mention["label"] for mention in find_mentions(text["caption"])}
         words |= set(normalise(text["caption"]).split())
@@ -131,10 +132,10 @@ def _sampled(checked: Sequence[Variant], most: int, random: Random) -> list[Vari
     return random.sample(valid, min(most, len(valid))) if valid else [next(iter(checked), Variant(None, "no_candidate"))]
 
 
-def _columns(variant: Variant, row: Row) -> Row:
+def _columns(variant: Variant, referents: Referents) -> Row:
     cells: Row = {"text": variant.text, "names": None, "mentions": None, "may_mention": None, "status": variant.reason}
     if variant.text is None:
         return cells
-    sure, perhaps = masks(variant.text, row["labels"], row.get("carries"))
+    sure, perhaps = referents.masks(variant.text)
     names = sorted({mention["label"] for mention in find_mentions(variant.text) if mention["certain"]})
     return cells | {"names": names, "mentions": sure, "may_mention": perhaps}

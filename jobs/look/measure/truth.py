@@ -61,7 +61,8 @@ def masks(store: Store) -> Section:
         "Masks against annotations",
         "Intersection over union of two unions for each family component: all masks that are removed with it (what is worn "
         "included, before dilation), and all annotated outlines of its label. Components whose label is not annotated in the "
-        "image are not counted here (they are `wrong` above). All, then the ten most frequent labels.",
+        "image are not counted here (they are `wrong` above), nor those that are a part of their class. All, then the ten most "
+        "frequent labels.",
         ("label", "components", "mean IoU", "median IoU", "share below 0.5"),
         printed(grouped, total="all"),
     )

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.functions import pandas_udf
 
 from jobs.engine.policy import MEASURED, RULES
+from jobs.engine.schemas import NAMES
 from jobs.engine.tables import Store
 from jobs.inpaint import MASKS
 from jobs.look.report.pictures import PICTURE, columns_of, draw_small, on_original
@@ -77,7 +78,7 @@ def gather_gallery(store: Store, settings: Settings, families: int, seed: int, d
         .join(_of(store, "instances", chosen).select("record_id", "instances"), on="record_id", how="inner")
         .join(_of(store, "images", chosen).select("record_id", "source_key"), on="record_id", how="inner")
         .selectExpr(
-            "record_id", "n", "doubt", "doubtful", "source_key", "transform(components, c -> c.label) AS labels",
+            "record_id", "n", "doubt", "doubtful", "source_key", NAMES,
             f"{MASKS} AS outlined",
         )
     )  # fmt: skip

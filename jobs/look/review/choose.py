@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.functions import pandas_udf
 
 from jobs.engine.policy import IMAGE_VERSION, MEASURED, TEXT_VERSION
+from jobs.engine.schemas import NAMES
 from jobs.engine.tables import Store
 from jobs.engine.views import current_rows, judged_rows
 from jobs.inpaint import MASKS
@@ -108,7 +109,7 @@ def add_context(store: Store, rows: Sequence[ChosenPair]) -> list[ShownPair]:
     captions, images, plans = {}, {}, {}
     for row in _of(store, "images", rows).select("record_id", "source_key", "captions").collect():
         captions[row["record_id"]] = (row["source_key"], {item["caption_id"]: item["caption"] for item in row["captions"]})
-    for row in _of(store, "families", rows).selectExpr("record_id", "transform(components, c -> c.label) AS labels").collect():
+    for row in _of(store, "families", rows).selectExpr("record_id", NAMES).collect():
         plans[row["record_id"]] = list(row["labels"])
     for row in _of(store, "dual_images", rows).selectExpr("record_id", "subset", f"{IMAGE_VERSION} AS version").collect():
         images[row["record_id"], row["subset"]] = row["version"]

@@ -9,7 +9,7 @@ WITH annotated AS (SELECT DISTINCT record_id, a.label, true AS annotated FROM me
                WHERE m.certain AND m.label NOT IN ('', '*')),
      seen AS (SELECT record_id, i.label, max(i.score) AS score FROM measured_instances LATERAL VIEW explode(instances) AS i
               GROUP BY record_id, i.label),
-     planned AS (SELECT record_id, c.label, true AS planned FROM measured_families LATERAL VIEW explode(components) AS c)
+     planned AS (SELECT DISTINCT record_id, c.label, true AS planned FROM measured_families LATERAL VIEW explode(components) AS c)
 SELECT record_id, label, coalesce(annotated, false) AS annotated, coalesce(score, 0) AS score, coalesce(planned, false) AS planned
 FROM named LEFT JOIN annotated USING (record_id, label) LEFT JOIN seen USING (record_id, label)
 LEFT JOIN planned USING (record_id, label)

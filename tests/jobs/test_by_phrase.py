@@ -1,0 +1,125 @@
+"""Components by phrase through the whole chain: a source whose phrases have boxes, to the snapshot and a batch of training."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs import ingest
+from jobs.engine.schemas import TABLES
+from jobs.engine.stream import Run
+from jobs.engine.tables import TableError, lacking, schema
+from jobs.sources import records
+from tests.support import roots
+
+MAN, WOMAN, DOG = (4, 8, 24, 56), (40, 8, 56, 56), (66, 30, 90, 56)
+PHRASES = {"m": ("people", MAN), "w": ("people", WOMAN), "d": ("animals", DOG)}
+CAPTIONS = ["[m A man] and [w a woman] with [d a dog] .", "[w The woman] has [d a dog] .", "[m A person] waits ."]
+
+
+def line(name: str, captions: list[str]) -> str:
+    """A line of the source's JSON lines."""
+    sentences = []
+    for marked in captions:
+        text, phrases = "", []
+        for part in marked.split("["):
+            phrase, closed, rest = part.partition("]")
+            if closed:
+                phrases.append({"start": len(text), "end": len(text) + len(phrase) - 2, "id": phrase[0]})
+                text += phrase[2:] + rest
+            else:
+                text += part
+        sentences.append({"text": text, "phrases": phrases})
+    entities = {name: {"type": kind, "boxes": [box]} for name, (kind, box) in PHRASES.items()}
+    return json.dumps({"file": name, "entities": entities, "sentences": sentences}) + "\n"
+
+
+@pytest.fixture(scope="module")
+def finished(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A root whose one picture has a man, a woman and a dog."""
+    folder = tmp_path_factory.mktemp("phrases")
+    (folder / "images").mkdir()
+    things = [("person", MAN), ("person", WOMAN), ("dog", DOG)]
+    roots.draw(roots.Picture("a.png", [], things)).save(folder / "images" / "a.png")
+    (folder / "entities.jsonl").write_text(line("a.png", CAPTIONS))
+    run = roots.open_root(spark, folder / "root", "plan.max_total_area=0.9", "segmenter.box_masks=box")
+    options = {"images": str(folder / "images"), "entities": str(folder / "entities.jsonl")}
+    ingest.add(run, records(spark, "flickr30k_entities", options))
+    roots.run_one(run, ingest.STAGE)
+    roots.run_stages(run)
+    roots.run_stages(run, "variants")
+    return run
+
+
+def test_the_tables(finished: Run) -> None:
+    [family] = roots.rows(finished, "families")
+    assert [(part["label"], part["name"]) for part in family["components"]] == [
+        ("person", "woman"),
+        ("dog", "dog"),
+        ("person", "man"),
+    ]
+    assert family["others"] == []
+    assert [(c["names"], c["may_name"]) for c in family["captions"]] == [(0b111, 0), (0b011, 0), (0, 0b101)]
+    duals = {row["subset"]: row["removed"] for row in roots.rows(finished, "dual_images")}
+    assert duals[0b001] == ["woman"] and duals[0b111] == ["woman", "dog", "man"]
+    texts = {(t["caption_id"], t["subset"]): t for row in roots.rows(finished, "dual_texts") for t in row["texts"]}
+    assert (texts["0", 0b001]["caption"], texts["0", 0b001]["mentions"]) == ("A man with a dog.", 0b110)
+    assert texts["1", 0b001]["status"] == "ok" and texts["1", 0b001]["mentions"] == 0b010
+    relations = {(row["caption_id"], row["subset"]): row["relation"] for row in roots.rows(finished, "scores")}
+    assert relations["2", 0b100] == "unknown", "a person may be the woman who is left"
+    assert relations["0", 0b001] == "exact"
+    variants = [v for row in roots.rows(finished, "text_variants") for v in row["variants"] if v["text"]]
+    assert any("woman" in v["text"] and v["mentions"] & 0b001 for v in variants)
+
+
+def test_every_promise_is_kept(finished: Run) -> None:
+    roots.check_complete(finished)
+
+
+def test_what_is_left_of_a_class_is_present_in_training() -> None:
+    from training.data.collate import facts
+    from training.data.sampling import Member
+
+    member = Member("r", ("dog", "person", "person"), ("dog", "person"), 0b010, b"", ())
+    present = facts([member, Member("r", member.labels, member.detected, 0b110, b"", ())], [], [], ["dog", "person"]).present
+    assert present.tolist() == [[True, True], [True, False]]
+
+
+NEW = (", name: STRING, traits: ARRAY<STRING>", r",\s*others ARRAY<.*? go with one'")
+
+
+def test_what_an_older_version_did_not_write_is_added(finished: Run, spark: SparkSession, tmp_path: Path) -> None:
+    """A table of an older version gets the new columns and fields, and a stream that has read it goes on."""
+    store = roots.open_root(spark, tmp_path / "old").store
+    columns = re.sub(NEW[1], "", TABLES["families"].columns).replace(NEW[0], "")
+    assert "others ARRAY" not in columns and "name: STRING" not in columns
+    spark.sql(f"CREATE TABLE {store.name('families')} ({columns}) USING DELTA")
+    rows = finished.store.read("families")
+    old = rows.withColumn("components", F.transform("components", lambda part: part.dropFields("name", "traits")))
+    path = f"{store.root}/tables/families"
+    old.select(*store.read("families").columns).write.format("delta").mode("append").save(path)
+
+    def stream() -> int:
+        query = store.stream("families", 1).writeStream.format("delta").option("checkpointLocation", f"{tmp_path}/checkpoint")
+        query.option("mergeSchema", "true").trigger(availableNow=True).start(f"{tmp_path}/copy").awaitTermination()
+        return spark.read.format("delta").load(f"{tmp_path}/copy").count()
+
+    assert stream() == 1
+    assert not store.create("families"), "it is not made anew"
+    [row] = store.read("families").collect()
+    assert (row["others"], row["components"][0]["name"], row["components"][0]["label"]) == (None, None, "person")
+    store.append(rows, "families")
+    assert stream() == 2
+    assert sorted(row["components"][0]["name"] or "" for row in store.read("families").collect()) == ["", "woman"]
+    assert not store.create("families"), "nothing is lacking any more"
+
+
+def test_other_columns_are_no_older_version(spark: SparkSession, tmp_path: Path) -> None:
+    store = roots.open_root(spark, tmp_path / "other").store
+    spark.sql(f"CREATE TABLE {store.name('families')} ({TABLES['families'].columns}, more INT) USING DELTA")
+    with pytest.raises(TableError, match="has other columns than expected: .*more"):
+        store.create("families")
+    assert lacking(schema(spark, "families"), schema(spark, "images")) is None

@@ -1,0 +1,160 @@
+"""Components by phrase: how a class is divided, what the parts are called, and the texts of a family that has some."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from jobs.settings import load_settings
+from udfs.captions.referents import Referents
+from udfs.extract.llm import read_caption
+from udfs.masks import to_rle
+from udfs.plan.planner import named_by, plan_family
+from udfs.rewrite.rewriter import Rewriter
+
+Row = dict[str, Any]
+SETTINGS = load_settings("annotations")
+MARKED = re.compile(r"\[(\w+) ([^\]]*)\]")
+
+
+def plan(captions: list[str], things: dict[str, Row], *overrides: str) -> tuple[Row, list[Row], list[Row]]:
+    """The family of captions whose phrases stand in brackets after the letters of the things that they refer to.
+
+    ``things``: by letter the instance. Returns the family, the captions, and what was read in them.
+    """
+    texts, phrases = [], {letter: [] for letter in things}
+    for number, marked in enumerate(captions):
+        text, rest = "", 0
+        for match in MARKED.finditer(marked):
+            text += marked[rest : match.start()]
+            for letter in match[1]:
+                phrases[letter].append({"caption_id": str(number), "start": len(text), "end": len(text) + len(match[2])})
+            text, rest = text + match[2], match.end()
+        texts.append({"caption_id": str(number), "caption": text + marked[rest:], "status": "ok"})
+    read = [read_caption(text) for text in texts]
+    instances = [thing | {"phrases": phrases[letter]} for letter, thing in things.items()]
+    return plan_family(read, texts, instances, load_settings("annotations", overrides)), texts, read  # type: ignore[arg-type,return-value]
+
+
+def thing(label: str, left: int, width: int = 8, crowd: bool = False) -> Row:
+    mask = np.zeros((40, 100), dtype=np.bool_)
+    mask[10:20, left : left + width] = True
+    box = {"x": float(left), "y": 10.0, "width": float(width), "height": 10.0}
+    return {"label": label, "score": 1.0, "box": box, "mask": to_rle(mask), "area_fraction": mask.mean(), "crowd": crowd}
+
+
+PAIR = {"m": thing("person", 0, 12), "w": thing("person", 40), "d": thing("dog", 80)}
+
+
+def names(family: Row) -> list[tuple[str, list[int]]]:
+    return [(part["name"], part["instances"]) for part in family["components"]]
+
+
+def masks(family: Row) -> list[tuple[int, int]]:
+    return [(naming["names"], naming["may_name"]) for naming in family["captions"]]
+
+
+def test_phrases_divide_a_class() -> None:
+    captions = ["[m A man] and [w a woman] .", "[m A man] walks [d a dog] .", "[mw Two people] .", "[w Someone] waits ."]
+    family, _, _ = plan(captions, PAIR)
+    assert names(family) == [("man", [0]), ("woman", [1]), ("dog", [2])]
+    assert masks(family) == [(0b011, 0), (0b101, 0), (0b011, 0), (0, 0b011)]
+    assert [part["label"] for part in family["components"]] == ["person", "person", "dog"]
+    phrases = [part["phrases"] for part in family["components"]]
+    assert phrases == [["Someone", "man", "people"], ["Someone", "people", "woman"], ["dog"]]
+    assert family["others"] == []
+
+
+def test_what_nothing_tells_apart_stays_together() -> None:
+    for captions in (
+        ["[m A man] and [w a man] ."],
+        ["[m A man] and [w a biker] ."],
+        ["[m A man] in red and [w a man] ."],
+        ["[m A man] and a woman ."],  # of whom no phrase says which she is
+        ["[mw A man and a woman] ."],
+    ):
+        family, _, _ = plan(captions, PAIR)
+        assert names(family) == [("person", [0, 1])], captions
+        assert family["components"][0]["traits"] == []
+
+
+def test_without_phrases_a_class_is_whole() -> None:
+    family, _, _ = plan(["A man and a woman ."], PAIR)
+    assert names(family) == [("person", [0, 1])]
+
+
+def test_a_crowd_is_not_divided() -> None:
+    family, _, _ = plan(["[m Some men] and [w a woman] ."], PAIR | {"m": thing("person", 0, crowd=True)})
+    assert names(family) == [("person", [0, 1])]
+
+
+def test_what_lies_in_another_is_not_told_apart() -> None:
+    family, _, _ = plan(["[m A man] with [w a baby] ."], PAIR | {"w": thing("person", 2, 6)})
+    assert names(family) == [("person", [0, 1])]
+
+
+def test_clothes_and_colours_tell_apart() -> None:
+    family, _, _ = plan(["[m A man] in a red shirt and [w a man] in a blue shirt with [d a dog] ."], PAIR)
+    assert names(family) == [("man in red", [0]), ("dog", [2]), ("man in blue", [1])]
+    dogs = {"m": thing("dog", 0, 12), "w": thing("dog", 40)}
+    family, _, _ = plan(["[m A black dog] and [w a brown dog] .", "[mw Two dogs] ."], dogs)
+    assert names(family) == [("black dog", [0]), ("brown dog", [1])]
+
+
+def test_co_reference_over_the_captions() -> None:
+    """ "A girl" in one caption is "a child in pink" in another: what is said of her is said of one instance."""
+    family, _, _ = plan(["[w A girl] and [m a man] .", "[w A child] in pink ."], PAIR)
+    assert names(family) == [("girl", [1]), ("man", [0])]
+    assert family["components"][0]["traits"] == ["age=child", "sex=female", "worn=purple", "worn=red"]
+
+
+def test_a_part_that_is_no_component_stays_in_every_image() -> None:
+    family, _, _ = plan(["[m A man] and [w a woman] with [d a dog] .", "[m A man] ."], PAIR, "components.n=1")
+    assert names(family) == [("man", [0])]
+    assert family["others"] == [{"label": "person", "traits": ["age=adult", "sex=female"], "things": 1, "goes_with": None}]
+    assert masks(family) == [(0b1, 0), (0b1, 0)]
+
+
+def test_more_than_were_found_is_a_mismatch() -> None:
+    family, _, _ = plan(["[m A man] and [w a woman] .", "[m Two men] and [w a woman] ."], PAIR)
+    assert (family["n"], family["reason"]) == (0, "count_mismatch")
+
+
+def written(captions: list[str], things: dict[str, Row]) -> dict[tuple[str, int], Row]:
+    family, texts, read = plan(captions, things)
+    rows = [
+        naming | {"caption": text["caption"], "mentions": parsed["components"]}
+        for naming, text, parsed in zip(family["captions"], texts, read, strict=True)
+    ]
+    components = [named_by(part) for part in family["components"]]
+    (answer,) = Rewriter(SETTINGS, "cpu", [])([{"components": components, "others": family["others"], "captions": rows}])
+    assert isinstance(answer, dict)
+    referents = Referents(components, family["others"])
+    for text in answer["texts"]:
+        assert text["status"] != "ok" or referents.masks(text["caption"]) == (text["mentions"], text["may_mention"])
+    return {(text["caption_id"], text["subset"]): text for text in answer["texts"]}
+
+
+def test_texts_without_one_of_a_class() -> None:
+    texts = written(["[m A man] in a hat and [w a woman] in a hat with [d a dog] .", "[mw Two people] wait ."], PAIR)
+    assert texts["0", 0b001]["caption"] == "A woman in a hat with a dog."
+    assert texts["0", 0b001]["mentions"] == 0b110
+    assert texts["0", 0b010]["mentions"] == 0b101 and texts["0", 0b010]["caption"].startswith("A man in a hat")
+    assert texts["0", 0b011]["caption"] == "A dog." and texts["0", 0b011]["status"] == "ok"
+    assert (texts["1", 0b001]["status"], texts["1", 0b001]["caption"]) == ("not_rewritable", None), "one of two people"
+    assert texts["1", 0b011]["status"] == "nothing_left"
+
+
+def test_a_text_that_names_the_removed_one_fails() -> None:
+    from udfs.rewrite.checks import Apart, check
+
+    referents = Referents([{"label": "person", "traits": ["sex=male"]}, {"label": "person", "traits": ["sex=female"]}])
+    original = "A man in a hat and a woman on a bench."
+
+    def failed(text: str) -> list[str]:
+        return check(original, text, [], [], Apart(referents, 0b01, 0b10, frozenset({"person"}), ((2, 5),)))
+
+    assert failed("A woman on a bench.") == []
+    assert failed("A man on a bench.") == ["names_removed", "lost_kept"]
+    assert "lost_kept" in failed("A bench.")
+    assert "leftover_attachment" in failed("A woman in a hat on a bench.")
