@@ -36,7 +36,7 @@ def transform(batch: Batch) -> DataFrame:
 # The classes of the components that are removed and of those that are left (others among them), and the removed instances.
 GONE = "transform(filter(components, (c, i) -> subset & (1 << i) <> 0), c -> c.label) AS gone"
 LEFT = """concat(transform(filter(components, (c, i) -> subset & (1 << i) = 0), c -> c.label), transform(
-    filter(coalesce(others, array()), o -> o.goes_with IS NULL OR subset & (1 << o.goes_with) = 0), o -> o.label)) AS left"""
+    filter(coalesce(others, array()), o -> o.goes_with < 0 OR subset & (1 << o.goes_with) = 0), o -> o.label)) AS left"""
 TAKEN = (
     """flatten(transform(filter(components, (c, i) -> subset & (1 << i) <> 0), c -> concat(c.instances, c.attached))) AS taken"""
 )

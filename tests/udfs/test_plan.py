@@ -62,6 +62,11 @@ def test_ranking_most_captions_then_largest_then_name():
     assert labels(plan(captions, found, "components.n=6")) == ["cat", "dog", "car", "horse"]
 
 
+def test_the_first_of_equally_frequent_reasons_is_that_of_the_first_label():
+    found = [instance("dog", 0.9), instance("cat", 0.0001)]
+    assert plan(["A dog and a cat."], found)["reason"] == plan(["A cat and a dog."], found)["reason"] == "too_small"
+
+
 def test_bits_follow_the_components():
     family = plan(["A dog and a cat.", "A cat.", "A street."], [instance("dog", 0.2), instance("cat")])
     assert labels(family) == ["cat", "dog"]

@@ -87,7 +87,7 @@ def test_counts_are_of_things() -> None:
 
 
 def test_what_no_image_lacks_makes_a_mention_true_for_good() -> None:
-    others: list[OtherRow] = [{"label": "person", "traits": WOMAN, "things": 1, "goes_with": None}]
+    others: list[OtherRow] = [{"label": "person", "traits": WOMAN, "things": 1, "goes_with": -1}]
     family = Referents([row("person", MAN)], others)
     assert family.masks("A person.") == (0, 0b1)
     assert family.masks("A man.") == (0b1, 0)

@@ -78,6 +78,7 @@ def test_what_a_component_carries_names_it():
         ("A boy riding a skateboard on the side of a ramp.", "A boy of a ramp.", "skateboard", "person", "wrong_of"),
         ("This is a bus.", "This.", "bus", "", "bare_pronoun"),
         ("On a mat are a cat and two dogs.", "On a mat are a cat.", "dog", "cat", "bad_agreement"),
+        ("A dog and a girl play.", "A dog play.", "person", "dog", "bad_agreement"),
         ("By a barn stands a man with a bat.", "By a barn stands a bat.", "person", "baseball bat", "lost_doer"),
         ("A boy is waiting with skis.", "A boy is waiting is waiting.", "skis", "person", "bad_list"),
         ("A cat eating from a bowl next to a bird.", "A bird next to a bird.", "cat", "bird", "named_again"),

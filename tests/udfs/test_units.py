@@ -111,7 +111,7 @@ def test_co_reference_over_the_captions() -> None:
 def test_a_part_that_is_no_component_stays_in_every_image() -> None:
     family, _, _ = plan(["[m A man] and [w a woman] with [d a dog] .", "[m A man] ."], PAIR, "components.n=1")
     assert names(family) == [("man", [0])]
-    assert family["others"] == [{"label": "person", "traits": ["age=adult", "sex=female"], "things": 1, "goes_with": None}]
+    assert family["others"] == [{"label": "person", "traits": ["age=adult", "sex=female"], "things": 1, "goes_with": -1}]
     assert masks(family) == [(0b1, 0), (0b1, 0)]
 
 
@@ -158,3 +158,12 @@ def test_a_text_that_names_the_removed_one_fails() -> None:
     assert failed("A man on a bench.") == ["names_removed", "lost_kept"]
     assert "lost_kept" in failed("A bench.")
     assert "leftover_attachment" in failed("A woman in a hat on a bench.")
+
+
+def test_what_takes_two() -> None:
+    texts = written(["[m A man] and [w a woman] walking towards each other ."], PAIR)
+    assert (texts["0", 0b01]["status"], texts["0", 0b01]["checks"]) == ("check_failed", ["lost_partner"])
+    three = PAIR | {"n": thing("person", 20)}
+    texts = written(["[mn Two men] and [w a woman] posing together ."], three)
+    woman = next(subset for (_, subset), text in texts.items() if text["caption"] == "Two men posing together.")
+    assert texts["0", woman]["status"] == "ok"

@@ -34,13 +34,13 @@ class NamedRow(TypedDict):
 class OtherRow(TypedDict):
     """Instances that are told apart from others of their class and are no component.
 
-    ``goes_with`` is the component in whose masks they lie, so that they go with it; None where every image has them.
+    ``goes_with`` is the component in whose masks they lie, so that they go with it; -1 where every image has them.
     """
 
     label: str
     traits: Sequence[str]
     things: int
-    goes_with: int | None
+    goes_with: int
 
 
 class Reference(NamedTuple):
@@ -88,7 +88,7 @@ class Referents:
             for label in row.get("carries") or ():
                 self._carriers[label] = self._carriers.get(label, 0) | 1 << bit
         for other in others or ():
-            mask = 0 if other["goes_with"] is None else 1 << other["goes_with"]
+            mask = 0 if other["goes_with"] < 0 else 1 << other["goes_with"]
             referent = _Referent(mask, from_strings(other["traits"]), other["things"])
             self._by_label.setdefault(other["label"], []).append(referent)
 

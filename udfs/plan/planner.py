@@ -12,9 +12,10 @@ from udfs import clock
 from udfs.captions.lexicon import count_named
 from udfs.captions.referents import NamedRow, OtherRow, Referents
 from udfs.captions.traits import to_strings
+from udfs.plan.captions import CaptionRow, ParsedCaptionRow
 from udfs.plan.overlap import Overlap, share_inside
 from udfs.plan.units import Unit, names_of, units_of
-from udfs.role import Failure, Row
+from udfs.role import Failure
 
 if TYPE_CHECKING:
     from udfs.segment.segmenter import InstanceRow
@@ -22,23 +23,6 @@ if TYPE_CHECKING:
 
 # An instance is carried by a person if at least this share of its box lies inside the person's box.
 INSIDE = 0.8
-
-
-class CaptionRow(TypedDict):
-    """A caption of the source."""
-
-    caption_id: str
-    caption: str
-    status: str
-
-
-class ParsedCaptionRow(TypedDict):
-    """A caption as an extractor parsed it; ``components`` are its mentions (``udfs.captions.mentions``)."""
-
-    caption_id: str
-    monotone: bool
-    status: str
-    components: list[Row] | None
 
 
 class PlannedRow(TypedDict):
@@ -149,7 +133,7 @@ def plan_family(
     overlap = Overlap(instances)
     units = {
         label: units_of(label, _members(instances, label, settings.plan.remove_score), captions, texts, instances, overlap)
-        for label in named
+        for label in sorted(named)  # the first of reasons that are as frequent must not depend on a set's order
     }
     by_caption = _surely_named(captions, texts, [unit for of_label in units.values() for unit in of_label])
     carried = carried_by(instances)
@@ -340,7 +324,7 @@ def _others(units: dict[str, list[Unit]], chosen: Sequence[_Candidate], componen
                         "label": unit.label,
                         "traits": to_strings(unit.traits),
                         "things": len(unit.members),
-                        "goes_with": hosts[0] if hosts else None,
+                        "goes_with": hosts[0] if hosts else -1,
                     }
                 )
     return others

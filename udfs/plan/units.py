@@ -15,7 +15,7 @@ from udfs.captions.traits import Traits, told_apart, traits_of, united, worn_col
 from udfs.plan.overlap import Overlap
 
 if TYPE_CHECKING:
-    from udfs.plan.planner import CaptionRow, ParsedCaptionRow
+    from udfs.plan.captions import CaptionRow, ParsedCaptionRow
     from udfs.segment.segmenter import InstanceRow
 
 Mention = Mapping[str, Any]

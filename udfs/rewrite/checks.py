@@ -9,7 +9,7 @@ from functools import partial
 from udfs.captions import word_lists
 from udfs.captions.chunks import Chunk, chunk
 from udfs.captions.dictionary import parts_of_speech
-from udfs.captions.lexicon import attached_words, find_mentions, normalise
+from udfs.captions.lexicon import attached_words, count_named, find_mentions, normalise
 from udfs.captions.referents import Referents
 from udfs.captions.tokens import tokenise
 from udfs.captions.tree import ANIMATE, Node, ParseError, build_tree
@@ -34,6 +34,7 @@ CODES = (
     "bad_agreement",
     "lost_doer",
     "lost_verb",
+    "lost_partner",
     "dangling_pronoun",
     "wrong_of",
     "wrong_preposition",
@@ -45,6 +46,14 @@ _ARTICLES = ("a", "an", "the")
 _POINTS = frozenset(".,")  # that any text may add
 # Words that any text may add: articles, "one", "to be", connectors, and what the rules put for other words ("surfer").
 _FREE = frozenset(_ARTICLES) | {"one", "is", "are", "there", "and", "with", "person", "people", "down"}
+# Verbs whose past tense is their lemma.
+_PAST_TOO = word_lists.word_set(
+    "beat bet bid burst cast cost cut fit hit hurt let put quit read rid set shut slit split spread wed wet"
+)
+# What takes two.
+_TOGETHER = re.compile(
+    r"\b(?:together|each other|one another|side by side|face to face|back to back|(?:hand|arm) in (?:hand|arm))\b"
+)
 _DANGLING = (
     word_lists.PREPOSITIONS
     - word_lists.PARTICLES
@@ -123,9 +132,17 @@ def _gone(node: Node, removed: frozenset[str], apart: Apart | None) -> set[str]:
 def _faults_apart(text: str, apart: Apart) -> set[str]:
     sure, _ = apart.referents.masks(text)
     faults = {"names_removed": sure & apart.removed, "lost_kept": apart.kept & ~sure}
+    if apart.lost and _TOGETHER.search(text.lower()) and sum(_counted(text, label) for label in apart.labels) < 2:
+        faults["lost_partner"] = 1
     if apart.lost and _ownerless(text, set(apart.labels), {m["label"] for m in find_mentions(text) if m["certain"]}):
         faults["leftover_attachment"] = 1
     return {code for code, failed in faults.items() if failed}
+
+
+def _counted(text: str, label: str) -> int:
+    """How many things of a label a text surely names."""
+    mentions = [mention for mention in find_mentions(text) if mention["label"] == label and mention["certain"]]
+    return sum(count_named(text, mention) for mention in mentions)
 
 
 def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], gone: sense.Gone) -> set[str]:
@@ -252,7 +269,14 @@ def _disagreements(nodes: list[Node]) -> set[tuple[str, str]]:
                 pairs.add((subject.head, first))
             if first in ("is", "was", "has") and plural is True and piece.kind == "V":
                 pairs.add((subject.head, first))
+            if plural is False and piece.kind == "V" and len(piece.tokens) == 1 and _is_bare(piece):
+                pairs.add((subject.head, first))  # "a girl play"
     return pairs
+
+
+def _is_bare(verb: Chunk) -> bool:
+    """Whether a verb has the form of its lemma, which no past tense has."""
+    return verb.low == verb.lemma != "be" and verb.low not in _PAST_TOO
 
 
 def _plural(subject: Node) -> bool | None:
