@@ -129,7 +129,7 @@ def plan_family(
         settings: ``components`` and ``plan`` are read.
     """
     reasons = Counter[str]()
-    named = Counter(label for caption in captions for label in _labels(caption, certain=True))
+    named = Counter(label for caption in captions for label in _surely_named_labels(caption))
     overlap = Overlap(instances)
     units = {
         label: units_of(label, _members(instances, label, settings.plan.remove_score), captions, texts, instances, overlap)
@@ -312,21 +312,19 @@ def _phrases(unit: Unit, captions: Sequence[ParsedCaptionRow], texts: Sequence[C
 
 
 def _others(units: dict[str, list[Unit]], chosen: Sequence[_Candidate], components: Sequence[ComponentRow]) -> list[OtherRow]:
-    """The units of divided classes that are no component, with the component that each goes with."""
+    """The units that are no component, of classes of which another unit is one or goes with one."""
     taken = {candidate.unit for candidate in chosen}
     others: list[OtherRow] = []
     for of_label in units.values():
-        for unit in of_label if len(of_label) > 1 else ():
-            hosts = [bit for bit, component in enumerate(components) if set(unit.members) <= set(component["attached"])]
-            if unit not in taken:
-                others.append(
-                    {
-                        "label": unit.label,
-                        "traits": to_strings(unit.traits),
-                        "things": len(unit.members),
-                        "goes_with": hosts[0] if hosts else -1,
-                    }
-                )
+        left = [unit for unit in of_label if unit not in taken] if len(of_label) > 1 else []
+        hosts = [
+            next((bit for bit, part in enumerate(components) if set(unit.members) <= set(part["attached"])), -1) for unit in left
+        ]
+        if len(left) < len(of_label) or max(hosts, default=-1) >= 0:
+            others += [
+                {"label": unit.label, "traits": to_strings(unit.traits), "things": len(unit.members), "goes_with": host}
+                for unit, host in zip(left, hosts, strict=True)
+            ]
     return others
 
 
@@ -335,8 +333,8 @@ def _go_together(overlap: Overlap, first: Sequence[int], second: Sequence[int], 
     return any(overlap.goes(i, second) for i in first if i in sure) or any(overlap.goes(i, first) for i in second if i in sure)
 
 
-def _labels(caption: ParsedCaptionRow, *, certain: bool) -> set[str]:
-    return {m["label"] for m in caption["components"] or [] if m["label"] not in ("", "*") and m["certain"] is certain}
+def _surely_named_labels(caption: ParsedCaptionRow) -> set[str]:
+    return {m["label"] for m in caption["components"] or [] if m["label"] not in ("", "*") and m["certain"]}
 
 
 def _naming(caption: ParsedCaptionRow, text: CaptionRow, referents: Referents) -> NamingRow:
