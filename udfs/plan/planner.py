@@ -4,18 +4,20 @@
 """
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
 from udfs import clock
 from udfs.captions.lexicon import count_named
 from udfs.captions.referents import NamedRow, OtherRow, Referents
 from udfs.captions.traits import to_strings
+from udfs.captions.vocabulary import ANY
 from udfs.plan.captions import CaptionRow, ParsedCaptionRow
 from udfs.plan.overlap import Overlap, share_inside
 from udfs.plan.units import Unit, names_of, units_of
-from udfs.role import Failure
+from udfs.role import Failure, Row
 
 if TYPE_CHECKING:
     from udfs.segment.segmenter import InstanceRow
@@ -92,8 +94,52 @@ class Planner:
 
 
 @dataclass(frozen=True)
+class _Image:
+    """What is known of an image."""
+
+    captions: Sequence[ParsedCaptionRow]
+    texts: Sequence[CaptionRow]
+    instances: "Sequence[InstanceRow]"
+    settings: "RoleSettings"
+
+    @cached_property
+    def mentions(self) -> list[tuple[str, list[Row]]]:
+        """Each caption with its mentions."""
+        return [(text["caption"], caption["components"] or []) for caption, text in zip(self.captions, self.texts, strict=True)]
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """The labels that a caption surely names."""
+        mentions = (mention for _, mentions in self.mentions for mention in mentions if mention["certain"])
+        return frozenset(mention["label"] for mention in mentions) - {"", ANY}
+
+    @cached_property
+    def overlap(self) -> Overlap:
+        return Overlap(self.instances)
+
+    @cached_property
+    def carried(self) -> dict[int, int]:
+        return carried_by(self.instances)
+
+    @cached_property
+    def sure(self) -> frozenset[int]:
+        """The instances of named labels that are surely there. What a detector doubts is often part of another thing."""
+        least = self.settings.plan.enter_score
+        return frozenset(i for i, row in enumerate(self.instances) if row["label"] in self.named and row["score"] >= least)
+
+    def members(self, label: str) -> list[int]:
+        """The instances of a label that go if it goes."""
+        least = self.settings.plan.remove_score
+        return [i for i, row in enumerate(self.instances) if row["label"] == label and row["score"] >= least]
+
+    def area(self, members: Sequence[int]) -> float:
+        """The share of the image that instances cover."""
+        return min(1.0, sum(self.instances[i]["area_fraction"] for i in members))
+
+
+@dataclass(frozen=True)
 class _Candidate:
-    """A unit that may be a component; sorted as ``plan_family`` prefers them."""
+    """A unit that may be a component; ``order`` sorts as ``plan_family`` prefers."""
 
     unit: Unit
     name: str
@@ -128,35 +174,14 @@ def plan_family(
         instances: the instances that the segmenter found.
         settings: ``components`` and ``plan`` are read.
     """
-    reasons = Counter[str]()
-    named = Counter(label for caption in captions for label in _surely_named_labels(caption))
-    overlap = Overlap(instances)
+    image = _Image(captions, texts, instances, settings)
+    # Sorted: the first of several reasons that are as frequent must not depend on a set's order.
     units = {
-        label: units_of(label, _members(instances, label, settings.plan.remove_score), captions, texts, instances, overlap)
-        for label in sorted(named)  # the first of reasons that are as frequent must not depend on a set's order
+        label: units_of(label, image.members(label), captions, texts, instances, image.overlap) for label in sorted(image.named)
     }
-    by_caption = _surely_named(captions, texts, [unit for of_label in units.values() for unit in of_label])
-    carried = carried_by(instances)
-    candidates: list[_Candidate] = []
-    for label, of_label in units.items():
-        reason = _refused(label, of_label, captions, texts, instances, carried, set(named), settings)
-        if reason:
-            reasons[reason] += 1
-            continue
-        names = names_of(of_label)
-        for unit, name in zip(of_label, names, strict=True):
-            area = min(1.0, sum(instances[i]["area_fraction"] for i in unit.members))
-            if not by_caption[unit]:
-                reasons["not_told_apart"] += 1
-            elif area < settings.plan.min_area:
-                reasons["too_small"] += 1
-            elif area > settings.plan.max_area:
-                reasons["too_large"] += 1
-            else:
-                candidates.append(_Candidate(unit, name, by_caption[unit], area))
-    candidates.sort(key=lambda candidate: candidate.order)
-    chosen = _best(candidates, overlap, instances, set(named), settings)
-    components = _components(chosen, overlap, captions, texts, instances, carried, set(named), settings)
+    candidates, reasons = _candidates(image, units)
+    chosen = _best(image, candidates)
+    components = _components(image, chosen)
     others = _others(units, chosen, components)
     if len(components) < len(candidates) and not components:
         reasons["too_large"] += 1
@@ -169,10 +194,6 @@ def plan_family(
         "others": others,
         "captions": [_naming(caption, text, referents) for caption, text in zip(captions, texts, strict=True)],
     }
-
-
-def _members(instances: "Sequence[InstanceRow]", label: str, score: float) -> list[int]:
-    return [i for i, row in enumerate(instances) if row["label"] == label and row["score"] >= score]
 
 
 def named_by(component: ComponentRow) -> NamedRow:
@@ -201,39 +222,52 @@ def carried_by(instances: "Sequence[InstanceRow]") -> dict[int, int]:
     return carried
 
 
-def _refused(
-    label: str,
-    units: Sequence[Unit],
-    captions: Sequence[ParsedCaptionRow],
-    texts: Sequence[CaptionRow],
-    instances: "Sequence[InstanceRow]",
-    carried: dict[int, int],
-    named: Set[str],
-    settings: "RoleSettings",
-) -> str | None:
+def _candidates(image: _Image, units: dict[str, list[Unit]]) -> tuple[list[_Candidate], Counter[str]]:
+    """The units that may be components, best first, and why others may not."""
+    by_caption = _surely_named(image, [unit for of_label in units.values() for unit in of_label])
+    plan, candidates, reasons = image.settings.plan, list[_Candidate](), Counter[str]()
+    for label, of_label in units.items():
+        if reason := _refused(image, label, of_label):
+            reasons[reason] += 1
+            continue
+        for unit, name in zip(of_label, names_of(of_label), strict=True):
+            area = image.area(unit.members)
+            if not by_caption[unit]:
+                reasons["not_told_apart"] += 1
+            elif area < plan.min_area:
+                reasons["too_small"] += 1
+            elif area > plan.max_area:
+                reasons["too_large"] += 1
+            else:
+                candidates.append(_Candidate(unit, name, by_caption[unit], area))
+    return sorted(candidates, key=lambda candidate: candidate.order), reasons
+
+
+def _refused(image: _Image, label: str, units: Sequence[Unit]) -> str | None:
     """Why no unit of a label can be a component; None if one can."""
     members = [i for unit in units for i in unit.members]
-    if max((instances[i]["score"] for i in members), default=0.0) < settings.plan.enter_score:
+    if max((image.instances[i]["score"] for i in members), default=0.0) < image.settings.plan.enter_score:
         return "none_found"
-    if all(i in carried and instances[carried[i]]["label"] in named for i in members):
+    if all(i in image.carried and image.instances[image.carried[i]]["label"] in image.named for i in members):
         return "carried"
+    if any(image.instances[i]["crowd"] for i in members):
+        return None
     referents = Referents([_named_by(unit) for unit in units])
-    for caption, text in zip(captions, texts, strict=True):
-        for mention in caption["components"] or []:
-            if mention["label"] == label and mention["certain"] and not any(instances[i]["crowd"] for i in members):
-                reference = referents.of(text["caption"], mention)
-                things = sum(len(unit.members) for bit, unit in enumerate(units) if reference.fits >> bit & 1)
-                if count_named(text["caption"], dict(mention)) > things:
+    for text, mentions in image.mentions:
+        for mention in mentions:
+            if mention["label"] == label and mention["certain"]:
+                fits = referents.of(text, mention).fits
+                things = sum(len(unit.members) for bit, unit in enumerate(units) if fits >> bit & 1)
+                if count_named(text, mention) > things:
                     return "count_mismatch"
     return None
 
 
-def _surely_named(captions: Sequence[ParsedCaptionRow], texts: Sequence[CaptionRow], units: Sequence[Unit]) -> Counter[Unit]:
+def _surely_named(image: _Image, units: Sequence[Unit]) -> Counter[Unit]:
     """How many captions surely name each unit."""
-    referents = Referents([_named_by(unit) for unit in units])
-    counts = Counter[Unit]()
-    for caption, text in zip(captions, texts, strict=True):
-        sure, _ = referents.masks_of(text["caption"], caption["components"] or [])
+    referents, counts = Referents([_named_by(unit) for unit in units]), Counter[Unit]()
+    for text, mentions in image.mentions:
+        sure, _ = referents.masks_of(text, mentions)
         counts.update(unit for bit, unit in enumerate(units) if sure >> bit & 1)
     return counts
 
@@ -242,72 +276,51 @@ def _named_by(unit: Unit) -> NamedRow:
     return {"label": unit.label, "traits": to_strings(unit.traits), "things": len(unit.members)}
 
 
-def _best(
-    ranked: Sequence[_Candidate],
-    overlap: Overlap,
-    instances: "Sequence[InstanceRow]",
-    named: Set[str],
-    settings: "RoleSettings",
-) -> list[_Candidate]:
-    sure = _sure(instances, named, settings)
+def _best(image: _Image, ranked: Sequence[_Candidate]) -> list[_Candidate]:
     chosen: list[_Candidate] = []
     total = 0.0
     for candidate in ranked:
-        if len(chosen) == settings.components.n or total + candidate.area > settings.plan.max_total_area:
+        if len(chosen) == image.settings.components.n or total + candidate.area > image.settings.plan.max_total_area:
             continue
-        if any(_go_together(overlap, candidate.unit.members, other.unit.members, sure) for other in chosen):
+        if any(_go_together(image, candidate.unit.members, other.unit.members) for other in chosen):
             continue
         total += candidate.area
         chosen.append(candidate)
     return chosen
 
 
-def _sure(instances: "Sequence[InstanceRow]", named: Set[str], settings: "RoleSettings") -> set[int]:
-    """The instances of named labels that are surely there. What a detector doubts it sees is often part of another thing."""
-    return {i for i, row in enumerate(instances) if row["label"] in named and row["score"] >= settings.plan.enter_score}
-
-
-def _components(
-    chosen: Sequence[_Candidate],
-    overlap: Overlap,
-    captions: Sequence[ParsedCaptionRow],
-    texts: Sequence[CaptionRow],
-    instances: "Sequence[InstanceRow]",
-    carried: dict[int, int],
-    named: Set[str],
-    settings: "RoleSettings",
-) -> list[ComponentRow]:
-    sure = _sure(instances, named, settings) - {i for candidate in chosen for i in candidate.unit.members}
+def _components(image: _Image, chosen: Sequence[_Candidate]) -> list[ComponentRow]:
+    sure = image.sure - {i for candidate in chosen for i in candidate.unit.members}
     components: list[ComponentRow] = []
     for candidate in chosen:
         unit, members = candidate.unit, candidate.unit.members
-        attached = {i for i, host in carried.items() if host in members and i not in members}
-        attached |= {i for i in sure if overlap.goes(i, members)}
-        loose = {instance["label"] for i, instance in enumerate(instances) if i not in attached}
+        attached = {i for i, host in image.carried.items() if host in members and i not in members}
+        attached |= {i for i in sure if image.overlap.goes(i, members)}
+        loose = {instance["label"] for i, instance in enumerate(image.instances) if i not in attached}
         components.append(
             {
                 "label": unit.label,
                 "name": candidate.name,
                 "traits": to_strings(unit.traits),
-                "phrases": sorted(_phrases(unit, captions, texts)),
+                "phrases": sorted(_phrases(image, unit)),
                 "instances": list(members),
                 "attached": sorted(attached),
                 # A text that names one of these labels names something that is gone with the component.
-                "carries": sorted({instances[i]["label"] for i in attached} - loose),
+                "carries": sorted({image.instances[i]["label"] for i in attached} - loose),
                 "area_fraction": candidate.area,
             }
         )
     return components
 
 
-def _phrases(unit: Unit, captions: Sequence[ParsedCaptionRow], texts: Sequence[CaptionRow]) -> set[str]:
+def _phrases(image: _Image, unit: Unit) -> set[str]:
     """The captions' phrases for a unit: those of its label that its traits do not rule out."""
     referents = Referents([_named_by(unit), {"label": unit.label}] if unit.traits else [_named_by(unit)])
     return {
         mention["phrase"]
-        for caption, text in zip(captions, texts, strict=True)
-        for mention in caption["components"] or []
-        if mention["label"] == unit.label and referents.of(text["caption"], mention).fits & 1
+        for text, mentions in image.mentions
+        for mention in mentions
+        if mention["label"] == unit.label and referents.of(text, mention).fits & 1
     }
 
 
@@ -328,13 +341,10 @@ def _others(units: dict[str, list[Unit]], chosen: Sequence[_Candidate], componen
     return others
 
 
-def _go_together(overlap: Overlap, first: Sequence[int], second: Sequence[int], sure: Set[int]) -> bool:
-    """Whether an instance of either of two labels, surely seen, would go with the other label."""
-    return any(overlap.goes(i, second) for i in first if i in sure) or any(overlap.goes(i, first) for i in second if i in sure)
-
-
-def _surely_named_labels(caption: ParsedCaptionRow) -> set[str]:
-    return {m["label"] for m in caption["components"] or [] if m["label"] not in ("", "*") and m["certain"]}
+def _go_together(image: _Image, first: Sequence[int], second: Sequence[int]) -> bool:
+    """Whether an instance of either of two units, surely seen, would go with the other unit."""
+    goes = image.overlap.goes
+    return any(goes(i, second) for i in first if i in image.sure) or any(goes(i, first) for i in second if i in image.sure)
 
 
 def _naming(caption: ParsedCaptionRow, text: CaptionRow, referents: Referents) -> NamingRow:
