@@ -47,7 +47,7 @@ def finished(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> R
     roots.draw(roots.Picture("a.png", [], things)).save(folder / "images" / "a.png")
     roots.draw(roots.Picture("b.png", [], [*things, ("cat", CAT)])).save(folder / "images" / "b.png")
     (folder / "entities.jsonl").write_text(line("a.png", CAPTIONS) + line("b.png", FOUR))
-    run = roots.open_root(spark, folder / "root", "plan.max_total_area=0.9", "segmenter.box_masks=box")
+    run = roots.open_root(spark, folder / "root", "plan.max_total_area=0.9")
     options = {"images": str(folder / "images"), "entities": str(folder / "entities.jsonl")}
     ingest.add(run, records(spark, "flickr30k_entities", options))
     roots.run_one(run, ingest.STAGE)
@@ -60,6 +60,13 @@ def of(run: Run, table: str, name: str) -> list[roots.Row]:
     """The rows of a picture."""
     keys = {row["record_id"] for row in roots.rows(run, "images") if row["source_key"] == name}
     return [row for row in roots.rows(run, table) if row["record_id"] in keys]
+
+
+def test_boxes_have_masks_of_the_things_in_them(finished: Run) -> None:
+    [row] = of(finished, "instances", "a.png")
+    areas = {instance["box"]["x"]: instance["area_fraction"] * 96 * 64 for instance in row["instances"]}
+    for left, top, right, bottom in (MAN, WOMAN, DOG):
+        assert areas[left] == pytest.approx((right - left) * (bottom - top), rel=0.03), "the ellipse in the box alone is 21% less"
 
 
 def test_who_is_no_component_stays(finished: Run) -> None:

@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import ingest
 from jobs.sources import SourceError, records
 from jobs.sources.flickr30k_entities import parse, parse_originals
 from jobs.sources.notes import Notes
 from jobs.sources.record import Origin
-from tests.support import roots
 from tests.support.originals import SHARED
 from tests.support.source_files import Row, captions_of, collect, error_of, images_folder  # noqa: F401  fixture
 
@@ -68,6 +66,15 @@ EXPECTED = [
 ]
 
 
+def said_of(row: Row) -> list[list[str]]:
+    """The phrases that refer to each annotation, cut out of the captions."""
+    texts = {caption["caption_id"]: caption["caption"] for caption in row["captions"]}
+    return [[texts[p["caption_id"]][p["start"] : p["end"]] for p in a["phrases"]] for a in row["annotations"]]
+
+
+SAID = [["A girl", "The kid"], ["two dogs", "one dog"], ["two dogs"], ["a pink dress"], ["Some people"]]
+
+
 def test_json_lines(spark: SparkSession, images: Path, tmp_path: Path) -> None:
     file = jsonl(
         tmp_path / "entities.jsonl",
@@ -91,6 +98,7 @@ def test_json_lines(spark: SparkSession, images: Path, tmp_path: Path) -> None:
         ("2", "Some people wait .", "ok"),
     ]
     assert boxes_of(a) == EXPECTED
+    assert said_of(a) == SAID
     assert a["split"] == "train" and a["locator"]["path"] == str(images / "a.png")
     assert table["c [1].png"]["annotations"] == []
     assert sorted(told.partition(" ")[2] for told in notes.lines()) == [
@@ -133,6 +141,7 @@ def test_the_original_folders(spark: SparkSession, images: Path, tmp_path: Path)
     options = {"images": str(images), "sentences": sentences, "boxes": boxes}
     table = collect(records(spark, "flickr30k_entities", options, notes=notes))
     assert sorted(boxes_of(table["a.png"])) == sorted(EXPECTED)
+    assert sorted(said_of(table["a.png"])) == sorted(SAID)
     assert captions_of(table["a.png"])[0] == ("0", "A girl in a pink dress and two dogs in a park .", "ok")
     alone = table["alone.jpg"]
     assert (captions_of(alone), alone["annotations"]) == ([("0", "It rains .", "ok")], None)
@@ -172,6 +181,13 @@ def with_phrase(**changes: Any) -> Row:
         ({"entities": {"1": {"boxes": [[0, 0, 10**400, 1]]}}}, "a box must be four numbers"),
         ({"entities": {"1": {"boxes": [[3, 0, 3, 1]]}}}, "a box from 3, 0 to 3, 1 has no inside"),
         ({"entities": {"1": {"boxes": [[0, 0, 1, 1]] * 2001}}}, "2001 boxes are impossible"),
+        (
+            {
+                "entities": {"1": {"boxes": [[0, 0, 1, 1]] * 200}},
+                "sentences": [{"text": "x" * 101, "phrases": [{"start": i, "end": i + 1, "id": "1"} for i in range(101)]}],
+            },
+            "20200 phrases of boxes are impossible",
+        ),
         (
             {"sentences": [{"text": "x" * 2000, "phrases": [{"start": 0, "end": 1500, "id": 1}]}]},
             "characters in a phrase are impossible",
@@ -230,26 +246,6 @@ def test_the_lexicon_of_the_root_names_the_labels(tmp_path: Path) -> None:
         "dress",
         "people: people",
     }
-
-
-def test_boxes_alone_make_families(spark: SparkSession, tmp_path: Path) -> None:
-    """A picture with boxes only goes through to its plan, with a mask of the thing in the box."""
-    corners = (20, 12, 60, 52)
-    picture = roots.Picture("a.png", ["A dog ."], [("dog", corners)])
-    (tmp_path / "images").mkdir()
-    roots.draw(picture).save(tmp_path / "images" / "a.png")
-    things = {"1": {"type": "animals", "boxes": [list(corners)]}}
-    file = jsonl(tmp_path / "entities.jsonl", line(sentences=["[1 A dog] ."], entities=things))
-    run = roots.open_root(spark, tmp_path / "root")
-    ingest.add(run, records(spark, "flickr30k_entities", {"images": str(tmp_path / "images"), "entities": file}))
-    roots.run_one(run, ingest.STAGE)
-    roots.run_stages(run, "extract", "segment", "plan")
-    [row] = roots.rows(run, "instances")
-    [instance] = row["instances"]
-    assert (row["status"], instance["label"]) == ("ok", "dog")
-    assert instance["area_fraction"] == pytest.approx(40 * 40 / (96 * 64), rel=0.02), "the ellipse in the box alone is 21% less"
-    [family] = roots.rows(run, "families", "n", "reason")
-    assert family == {"n": 1, "reason": None}
 
 
 @pytest.mark.shared("data/flickr8k")

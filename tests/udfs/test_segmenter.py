@@ -81,3 +81,19 @@ def test_a_removed_class_is_no_intruder_even_if_the_detector_had_missed_it_befor
 
 def test_nothing_seen_is_zero() -> None:
     assert second_look({"removed": ["dog"], "before": []}, []) == {"residual": 0.0, "intruder": 0.0, "detections": []}
+
+
+def test_of_a_class_of_which_some_is_left_the_place_decides() -> None:
+    def place(left: float, removed: bool) -> dict[str, object]:
+        return {"label": "person", "box": {"x": left, "y": 0.0, "width": 10.0, "height": 20.0}, "removed": removed}
+
+    row = {"removed": [], "before": ["person"], "places": [place(0, True), place(30, False), place(8, False)]}
+
+    def residual(*corners: float) -> float | None:
+        return second_look(row, [Detection("person", 0.7, corners)])["residual"]  # type: ignore[arg-type]
+
+    assert residual(1, 0, 9, 18) == 0.7, "who was removed is still there"
+    assert residual(29, 1, 41, 20) == 0.0, "the one who stays"
+    assert residual(7, 0, 18, 20) == 0.0, "nearer to one who stays"
+    assert residual(60, 0, 70, 20) == 0.0, "nobody was there"
+    assert second_look(row, [Detection("person", 0.7, (60, 0, 70, 20))])["intruder"] == 0.0
