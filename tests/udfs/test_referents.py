@@ -55,6 +55,52 @@ def test_traits_survive_the_tables(given: dict[str, frozenset[str]]) -> None:
     assert united([given, given]) == given
 
 
+NOUNS = {  # the sex and age that a noun says, and its plural
+    "man": ("male", "adult", "men"),
+    "woman": ("female", "adult", "women"),
+    "boy": ("male", "child", "boys"),
+    "girl": ("female", "child", "girls"),
+    "child": (None, "child", "children"),
+    "person": (None, None, "people"),
+}
+KINDS = [(sex, age) for sex in ("male", "female") for age in ("adult", "child")]
+
+
+@given(
+    things=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+    is_component=st.lists(st.booleans(), min_size=4, max_size=4),
+    noun=st.sampled_from(sorted(NOUNS)),
+    stated=st.integers(1, 4),
+)
+def test_a_text_is_false_without_what_it_surely_names_and_true_with_all_that_it_may_name(
+    things: list[int], is_component: list[bool], noun: str, stated: int
+) -> None:
+    """The truth relation over a world of people: kinds of them, how many there are of each, and which can be removed."""
+    world = [(kind, count, own) for kind, count, own in zip(KINDS, things, is_component, strict=True) if count]
+    parts = [world_part for world_part in world if world_part[2]]
+    others: Any = [
+        {"label": "person", "traits": [f"age={age}", f"sex={sex}"], "things": count, "goes_with": -1}
+        for (sex, age), count, own in world
+        if not own
+    ]
+    family = Referents([row("person", [f"age={age}", f"sex={sex}"], count) for (sex, age), count, _ in parts], others)
+    sex, age, plural = NOUNS[noun]
+    text = f"A {noun} waits." if stated == 1 else f"{('Two', 'Three', 'Four')[stated - 2]} {plural} wait."
+
+    def is_true(removed: int) -> bool:
+        gone = [kind for bit, (kind, _, _) in enumerate(parts) if removed >> bit & 1]
+        fits = [count for (s, a), count, _ in world if (s, a) not in gone and sex in (None, s) and age in (None, a)]
+        return sum(fits) >= stated
+
+    sure, perhaps = family.masks(text)
+    if is_true(0) and len(world) > 1:
+        for removed in range(1 << len(parts)):
+            if sure & removed:
+                assert not is_true(removed)
+            if not (sure | perhaps) & removed:
+                assert is_true(removed)
+
+
 def row(label: str, traits: list[str], things: int = 1, **more: Any) -> Any:
     return {"label": label, "traits": traits, "things": things} | more
 
