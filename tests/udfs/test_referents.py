@@ -24,10 +24,12 @@ def traits(caption: str, at: int = 0) -> dict[str, list[str]]:
         ("A man waits.", {"sex": ["male"], "age": ["adult"]}),
         ("Two young girls wait.", {"sex": ["female"], "age": ["child"]}),
         ("A person waits.", {}),
-        ("A man in a red and white shirt waits.", {"sex": ["male"], "age": ["adult"], "worn": ["brown", "red", "white"]}),
+        ("A man in a red and white shirt waits.", {"sex": ["male"], "age": ["adult"], "worn shirt": ["brown", "red", "white"]}),
         ("A man in red.", {"sex": ["male"], "age": ["adult"], "worn": ["brown", "red"]}),
-        ("A man dressed in a long green coat waits.", {"sex": ["male"], "age": ["adult"], "worn": ["green"]}),
+        ("A man dressed in a long green coat waits.", {"sex": ["male"], "age": ["adult"], "worn coat": ["green"]}),
         ("A man in a red car.", {"sex": ["male"], "age": ["adult"]}),
+        ("A man in white water.", {"sex": ["male"], "age": ["adult"]}),
+        ("A boy in yellow and a girl in green.", {"sex": ["male"], "age": ["child"], "worn": ["yellow"]}),
         ("A man in the snow.", {"sex": ["male"], "age": ["adult"]}),
         ("A small brown dog.", {"size": ["small"], "colour": ["brown"]}),
         ("A dog in a red shirt.", {}),
@@ -44,7 +46,8 @@ def test_told_apart() -> None:
         return told_apart(one, other)
 
     assert apart("a man", "a woman") and apart("a man", "a boy") and apart("a black dog", "a brown dog")
-    assert apart("a man in red", "a man in a blue shirt")
+    assert apart("a man in red", "a man in blue on a bench") and apart("a man in a red shirt", "a man in blue shirts")
+    assert not apart("a man in a black hat", "a man in a white shirt") and not apart("a red-haired girl", "a blue-shirted girl")
     assert not apart("a man", "a biker") and not apart("a man in red", "a man") and not apart("a dog", "a brown dog")
     assert not apart("a tan dog", "a brown dog") and not apart("a black and white dog", "a white dog")
 

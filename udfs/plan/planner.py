@@ -325,19 +325,19 @@ def _phrases(image: _Image, unit: Unit) -> set[str]:
 
 
 def _others(units: dict[str, list[Unit]], chosen: Sequence[_Candidate], components: Sequence[ComponentRow]) -> list[OtherRow]:
-    """The units that are no component, of classes of which another unit is one or goes with one."""
+    """The instances that are no component, of classes of which others are one or go with one."""
     taken = {candidate.unit for candidate in chosen}
+    hosts = {i: bit for bit, part in reversed(list(enumerate(components))) for i in part["attached"]}
     others: list[OtherRow] = []
     for of_label in units.values():
         left = [unit for unit in of_label if unit not in taken] if len(of_label) > 1 else []
-        hosts = [
-            next((bit for bit, part in enumerate(components) if set(unit.members) <= set(part["attached"])), -1) for unit in left
+        rows: list[OtherRow] = [
+            {"label": unit.label, "traits": to_strings(unit.traits), "things": things, "goes_with": host}
+            for unit in left
+            for host, things in sorted(Counter(hosts.get(i, -1) for i in unit.members).items())
         ]
-        if len(left) < len(of_label) or max(hosts, default=-1) >= 0:
-            others += [
-                {"label": unit.label, "traits": to_strings(unit.traits), "things": len(unit.members), "goes_with": host}
-                for unit, host in zip(left, hosts, strict=True)
-            ]
+        if len(left) < len(of_label) or any(row["goes_with"] >= 0 for row in rows):
+            others += rows
     return others
 
 

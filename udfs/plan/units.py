@@ -3,15 +3,16 @@
 A phrase refers to instances where the source says so, or the model that found them (``InstanceRow.phrases``). What two phrases
 say of one instance is true of it together ("a girl", "a child in pink"). Two instances are apart if what is said of one cannot be
 said of the other: a man and a woman, a black and a brown dog, but not a man and a biker. An instance of which nothing is said may
-be any, and then the class stays together, as it does where one instance lies in another.
+be any, and then the class stays together, as it does where one instance lies in another. A unit has the traits that each of its
+instances has.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from udfs.captions.traits import Traits, told_apart, traits_of, united, worn_colours
+from udfs.captions.traits import Traits, shared, told_apart, traits_of, united, worn_colours
 from udfs.plan.overlap import Overlap
 
 if TYPE_CHECKING:
@@ -58,19 +59,16 @@ def units_of(
     if len(members) == 1 or any(instances[i]["crowd"] or not instances[i].get("phrases") for i in members):
         return whole
     said = {i: _said(label, instances[i], captions, texts) for i in members}
-    units = [Unit(label, (i,), united(phrase.traits for phrase in said[i]), tuple(said[i])) for i in members]
-    if not all(unit.traits for unit in units):
+    traits = {i: united(phrase.traits for phrase in said[i]) for i in members}
+    if not all(traits.values()):
         return whole
-    while pair := _together(units, overlap):
-        first, second = pair
-        merged = Unit(
-            label,
-            tuple(sorted(first.members + second.members)),
-            united((first.traits, second.traits)),
-            first.said + second.said,
-        )
-        units = [merged if unit is first else unit for unit in units if unit is not second]
-    return units if len(units) > 1 else whole
+    groups = _together(members, traits, overlap)
+    if len(groups) == 1:
+        return whole
+    return [
+        Unit(label, tuple(group), shared([traits[i] for i in group]), tuple(phrase for i in group for phrase in said[i]))
+        for group in groups
+    ]
 
 
 def names_of(units: Sequence[Unit]) -> list[str]:
@@ -89,9 +87,14 @@ def _said(
     """What the mentions that refer to an instance say of it."""
     spans: dict[str, list[tuple[int, int]]] = {}
     for phrase in instance.get("phrases") or ():
-        spans.setdefault(phrase["caption_id"], []).append((phrase["start"], phrase["end"]))
+        if phrase["start"] is not None and phrase["end"] is not None:
+            spans.setdefault(phrase["caption_id"], []).append((phrase["start"], phrase["end"]))
     return [
-        Said(mention["phrase"].lower(), " and ".join(worn_colours(text["caption"], mention)), traits_of(text["caption"], mention))
+        Said(
+            mention["phrase"].lower(),
+            " and ".join(worn_colours(text["caption"], mention)[1]),
+            traits_of(text["caption"], mention),
+        )
         for caption, text in zip(captions, texts, strict=True)
         for mention in caption["components"] or ()
         if mention["label"] == label and mention["certain"]
@@ -100,13 +103,39 @@ def _said(
     ]
 
 
-def _together(units: Sequence[Unit], overlap: Overlap) -> tuple[Unit, Unit] | None:
-    """Two units that are one: nothing tells them apart, or an instance of one lies in the other."""
-    for at, first in enumerate(units):
-        for second in units[at + 1 :]:
-            if not told_apart(first.traits, second.traits) or _entangled(first.members, second.members, overlap):
-                return first, second
-    return None
+def _together(members: Sequence[int], traits: Mapping[int, Traits], overlap: Overlap) -> list[list[int]]:
+    """Groups of instances that nothing tells apart, or that lie in one another: whom a chain of such pairs links is in one.
+
+    Instances of which the same is said, such as those of a crowd, are linked without looking at their pairs.
+    """
+    linked = {i: i for i in members}
+
+    def root(i: int) -> int:
+        while linked[i] != i:
+            linked[i] = i = linked[linked[i]]
+        return i
+
+    first: dict[frozenset[tuple[str, frozenset[str]]], int] = {}
+    for i in members:
+        linked[root(i)] = root(first.setdefault(frozenset(traits[i].items()), i))
+    kinds = list(first.values())
+    for at, one in enumerate(kinds):
+        for other in kinds[at + 1 :]:
+            if not told_apart(traits[one], traits[other]):
+                linked[root(other)] = root(one)
+    groups = _grouped(members, root)
+    for at, group in enumerate(groups):
+        for other_group in groups[at + 1 :]:
+            if root(group[0]) != root(other_group[0]) and _entangled(group, other_group, overlap):
+                linked[root(other_group[0])] = root(group[0])
+    return _grouped(members, root)
+
+
+def _grouped(members: Sequence[int], root: Callable[[int], int]) -> list[list[int]]:
+    groups: dict[int, list[int]] = {}
+    for i in members:
+        groups.setdefault(root(i), []).append(i)
+    return list(groups.values())
 
 
 def _entangled(first: Sequence[int], second: Sequence[int], overlap: Overlap) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,8 +10,9 @@ from udfs.captions import word_lists
 from udfs.captions.chunks import Chunk, chunk
 from udfs.captions.dictionary import parts_of_speech
 from udfs.captions.lexicon import attached_words, count_named, find_mentions, normalise
-from udfs.captions.referents import Referents
+from udfs.captions.referents import Mention, Referents
 from udfs.captions.tokens import tokenise
+from udfs.captions.traits import worn_colours
 from udfs.captions.tree import ANIMATE, Node, ParseError, build_tree
 from udfs.rewrite import sense
 from udfs.rewrite.realise import article
@@ -52,7 +53,10 @@ _PAST_TOO = word_lists.word_set(
 )
 # What takes two.
 _TOGETHER = re.compile(
-    r"\b(?:together|each other|one another|side by side|face to face|back to back|(?:hand|arm) in (?:hand|arm))\b"
+    r"\b(?:together|each other|one another|both|side by side|face to face|back to back|(?:hand|arm) in (?:hand|arm)"
+    r"|(?:hold|shak)\w* hands|kiss\w*|hug(?:s|ging|ged)?|embrac\w*|convers\w*|chat(?:s|ting)?|fight\w*|fought|wrestl\w*"
+    r"|rac(?:e|es|ing)|marri\w*|marry\w*|wedding|matching|fac(?:e|es|ing) off|between|(?:either|opposite) sides?|surround\w*"
+    r"|in (?:a|the) (?:circle|line|row))\b"
 )
 _DANGLING = (
     word_lists.PREPOSITIONS
@@ -66,14 +70,14 @@ class Apart:
     """What a rewritten caption has to do with components that share their class with others: "a man" and "a woman".
 
     ``removed`` and ``kept``: those of them that the original surely names, as bit masks. ``labels``: their classes. ``lost``: the
-    places (start, end) of the original's mentions of which nothing is left.
+    original's certain mentions of which nothing is left.
     """
 
     referents: Referents
     removed: int
     kept: int
     labels: frozenset[str]
-    lost: tuple[tuple[int, int], ...]
+    lost: Sequence[Mention]
 
 
 def check(original: str, text: str, removed: Collection[str], kept: Collection[str], apart: Apart | None = None) -> list[str]:
@@ -101,7 +105,7 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
     gone = partial(_gone, removed=frozenset(removed), apart=apart)
     failed |= _mention_faults(original, text, set(removed), set(kept), trees[0], gone)
     if apart:
-        failed |= _faults_apart(text, apart)
+        failed |= _faults_apart(original, text, apart)
     failed |= _grammar_faults(original, text, trees)
     failed |= _meaning_faults(trees, after, gone)
     if word_lists.FORBIDDEN & set(after):
@@ -124,14 +128,19 @@ def _forms(word: str) -> set[str]:
 def _gone(node: Node, removed: frozenset[str], apart: Apart | None) -> set[str]:
     """The labels of a phrase of the original of which all that it refers to is removed."""
     labels = set(node.labels & removed)
-    if apart and node.phrase and any(node.phrase.start <= start < node.phrase.end for start, _ in apart.lost):
+    if apart and node.phrase and any(node.phrase.start <= m["start"] < node.phrase.end for m in apart.lost):
         labels |= node.labels & apart.labels
     return labels
 
 
-def _faults_apart(text: str, apart: Apart) -> set[str]:
+def _faults_apart(original: str, text: str, apart: Apart) -> set[str]:
     sure, _ = apart.referents.masks(text)
     faults = {"names_removed": sure & apart.removed, "lost_kept": apart.kept & ~sure}
+    # What was said of the one who is gone is not said of the one who stays: "an old man and a young woman".
+    words = [word for m in apart.lost for word in (*_WORD.findall(m["phrase"].lower()), *worn_colours(original, m)[1])]
+    before, after = (Counter(_WORD.findall(caption.lower())) for caption in (original, text))
+    if any(after[word] > max(0, before[word] - count) for word, count in Counter(words).items() if word not in _FREE):
+        faults["leftover_attachment"] = 1
     if apart.lost and _TOGETHER.search(text.lower()) and sum(_counted(text, label) for label in apart.labels) < 2:
         faults["lost_partner"] = 1
     if apart.lost and _ownerless(text, set(apart.labels), {m["label"] for m in find_mentions(text) if m["certain"]}):

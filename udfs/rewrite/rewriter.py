@@ -126,8 +126,8 @@ class _Task:
         if not divided:
             return None
         labels = frozenset(row["label"] for bit, row in enumerate(self.family.components) if divided >> bit & 1)
-        places = tuple((mention["start"], mention["end"]) for mention in self.lost if mention["certain"])
-        return Apart(self.family.referents, self.subset & divided, self.kept & divided, labels, places)
+        lost = [mention for mention in self.lost if mention["certain"]]
+        return Apart(self.family.referents, self.subset & divided, self.kept & divided, labels, lost)
 
 
 @dataclass
