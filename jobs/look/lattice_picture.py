@@ -68,28 +68,23 @@ def make_family(settings: "Settings", domain: str, seed: int, index: int, size: 
         NoFamily: there are not three components, or no caption has a text for every subset of them.
     """
     from jobs.scenes.write import Series, make
-    from udfs.plan.planner import named_by
+    from udfs.plan.planner import to_rewrite
     from udfs.worker import Worker
 
     tree = settings.model_dump_json()
 
-    def run(role: str, row: dict[str, Any]) -> dict[str, Any]:
+    def run(role: str, row: dict[str, Any]) -> Any:
         return Worker(role, tree)([row])[0]
 
     image, rows = make(Series(domain=domain, seed=seed, size=size), index)
-    captions = [{"caption_id": str(row["id"]), "caption": row["caption"], "status": "ok"} for row in rows["captions"]]
+    captions: Any = [{"caption_id": str(row["id"]), "caption": row["caption"], "status": "ok"} for row in rows["captions"]]
     parsed = run("udfs.extract.rules:RulesExtractor", {"captions": captions})["captions"]
     instances = run("udfs.segment.segmenter:Segmenter", {"image": image, "annotations": None})["instances"]
     plan = run("udfs.plan.planner:Planner", {"captions": parsed, "texts": captions, "instances": instances})
     labels = [component["name"] for component in plan["components"]]
     if len(labels) != 3:
         raise NoFamily(f"scene {index} has {len(labels)} components ({', '.join(labels) or plan['reason']}); try another --index")
-    requests = [
-        naming | {"caption": text["caption"], "mentions": reading["components"]}
-        for naming, text, reading in zip(plan["captions"], captions, parsed, strict=True)
-    ]
-    request = {"components": [named_by(part) for part in plan["components"]], "others": plan["others"], "captions": requests}
-    texts = run("udfs.rewrite.rewriter:Rewriter", request)["texts"]
+    texts = run("udfs.rewrite.rewriter:Rewriter", to_rewrite(plan, parsed, captions))["texts"]
     by_subset = _complete(captions, texts, 2 ** len(labels), index)
     masks = [[instances[i]["mask"] for i in (*part["instances"], *part["attached"])] for part in plan["components"]]
     components = [{"label": label, "masks": rles} for label, rles in zip(labels, masks, strict=True)]

@@ -21,7 +21,7 @@ from jobs.sources.record import Origin
 from training.statistics import wilson
 from udfs.captions import vocabulary
 from udfs.extract.rules import RulesExtractor
-from udfs.plan.planner import named_by, plan_family
+from udfs.plan.planner import plan_family, to_rewrite
 from udfs.rewrite.rewriter import Rewriter
 from udfs.role import Failure
 from udfs.segment.segmenter import Segmenter
@@ -94,20 +94,16 @@ def measure(file: Path, images: Path, split: str, most: int) -> dict[str, Counts
                 this.refused[family["reason"]] += 1
             labels = Counter(part["label"] for part in family["components"] + family["others"])
             this.divided += max(labels.values(), default=0) > 1
-            captions = [
-                naming | {"caption": text["caption"], "mentions": parsed["components"]}
-                for naming, text, parsed in zip(family["captions"], record["captions"], read["captions"], strict=True)
-            ]
-            components = [named_by(part) for part in family["components"]]
-            (texts,) = rewrite([{"components": components, "others": family["others"], "captions": captions}])
+            asked = to_rewrite(family, read["captions"], record["captions"])
+            (texts,) = rewrite([asked])
             for text in texts["texts"]:
                 this.texts[text["status"]] += 1
                 if max(labels.values(), default=0) > 1:
-                    removed = [part["name"] for bit, part in enumerate(components) if text["subset"] >> bit & 1]
-                    original = next(c["caption"] for c in captions if c["caption_id"] == text["caption_id"])
+                    removed = [part["name"] for bit, part in enumerate(asked["components"]) if text["subset"] >> bit & 1]
+                    original = next(c["caption"] for c in asked["captions"] if c["caption_id"] == text["caption_id"])
                     masks = f"{text['mentions']:b} {text['may_mention']:b}"
                     this.examples.append(
-                        f"{record['source_key']} [{', '.join(part['name'] for part in components)}] without {removed}: "
+                        f"{record['source_key']} [{', '.join(part['name'] for part in asked['components'])}] without {removed}: "
                         f"{original} -> {text['caption'] or text['status']} {masks} {text['checks'] or ''}"
                     )
     return counts

@@ -1,4 +1,4 @@
-"""Components by phrase through the whole chain: a source whose phrases have boxes, to the snapshot and a batch of training."""
+"""Components by phrase through the whole chain, from a source whose phrases have boxes; and tables of an older version."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from jobs.engine.stream import Run
 from jobs.engine.tables import TableError, lacking, schema
 from jobs.sources import records
 from tests.support import roots
+from tests.support.marked import sentence
 
 MAN, WOMAN, DOG, CAT = (4, 8, 24, 56), (40, 8, 56, 56), (66, 30, 90, 56), (66, 4, 80, 18)
 PHRASES = {"m": ("people", MAN), "w": ("people", WOMAN), "d": ("animals", DOG), "c": ("animals", CAT)}
@@ -23,19 +24,8 @@ FOUR = ["[m A man] and [w a woman] with [d a dog] and [c a cat] .", "[w A woman]
 
 def line(name: str, captions: list[str]) -> str:
     """A line of the source's JSON lines."""
-    sentences = []
-    for marked in captions:
-        text, phrases = "", []
-        for part in marked.split("["):
-            phrase, closed, rest = part.partition("]")
-            if closed:
-                phrases.append({"start": len(text), "end": len(text) + len(phrase) - 2, "id": phrase[0]})
-                text += phrase[2:] + rest
-            else:
-                text += part
-        sentences.append({"text": text, "phrases": phrases})
     entities = {name: {"type": kind, "boxes": [box]} for name, (kind, box) in PHRASES.items()}
-    return json.dumps({"file": name, "entities": entities, "sentences": sentences}) + "\n"
+    return json.dumps({"file": name, "entities": entities, "sentences": [sentence(marked) for marked in captions]}) + "\n"
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from jobs.sources import SourceError, records
 from jobs.sources.flickr30k_entities import parse, parse_originals
 from jobs.sources.notes import Notes
 from jobs.sources.record import Origin
+from tests.support.marked import sentence
 from tests.support.originals import SHARED
 from tests.support.source_files import Row, captions_of, collect, error_of, images_folder  # noqa: F401  fixture
 
@@ -32,19 +33,13 @@ SENTENCES = [
 
 def line(name: str = "a.png", sentences: list[str] = SENTENCES, **changes: Any) -> Row:
     """A line of the JSON lines, from sentences in which each phrase stands in brackets after its id."""
-    made = []
-    for marked in sentences:
-        text, phrases = "", []
-        for part in marked.split("["):
-            phrase, closed, rest = part.partition("]")
-            if closed:
-                own_id, _, words = phrase.partition(" ")
-                phrases.append({"start": len(text), "end": len(text) + len(words), "id": own_id})
-                text += words + rest
-            else:
-                text += part
-        made.append({"text": text, "phrases": phrases})
-    return {"file": name, "split": "train", "orig_size": [8, 6], "entities": THINGS, "sentences": made} | changes
+    return {
+        "file": name,
+        "split": "train",
+        "orig_size": [8, 6],
+        "entities": THINGS,
+        "sentences": [sentence(marked) for marked in sentences],
+    } | changes
 
 
 def jsonl(path: Path, *lines: Row) -> str:

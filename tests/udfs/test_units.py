@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from jobs.settings import load_settings
+from tests.support.marked import unmarked
 from udfs.captions.lexicon import find_mentions
 from udfs.captions.referents import Referents
 from udfs.extract.llm import read_caption
 from udfs.masks import to_rle
-from udfs.plan.planner import named_by, plan_family
+from udfs.plan.planner import plan_family, to_rewrite
 from udfs.rewrite.rewriter import Rewriter
 
 Row = dict[str, Any]
 SETTINGS = load_settings("annotations")
-MARKED = re.compile(r"\[(\w+) ([^\]]*)\]")
 
 
 def plan(captions: list[str], things: dict[str, Row], *overrides: str) -> tuple[Row, list[Row], list[Row]]:
@@ -25,13 +25,11 @@ def plan(captions: list[str], things: dict[str, Row], *overrides: str) -> tuple[
     """
     texts, phrases = [], {letter: [] for letter in things}
     for number, marked in enumerate(captions):
-        text, rest = "", 0
-        for match in MARKED.finditer(marked):
-            text += marked[rest : match.start()]
-            for letter in match[1]:
-                phrases[letter].append({"caption_id": str(number), "start": len(text), "end": len(text) + len(match[2])})
-            text, rest = text + match[2], match.end()
-        texts.append({"caption_id": str(number), "caption": text + marked[rest:], "status": "ok"})
+        caption, places = unmarked(marked)
+        for letters, start, end in places:
+            for letter in letters:
+                phrases[letter].append({"caption_id": str(number), "start": start, "end": end})
+        texts.append({"caption_id": str(number), "caption": caption, "status": "ok"})
     read = [read_caption(text) for text in texts]
     instances = [thing | {"phrases": phrases[letter]} for letter, thing in things.items()]
     return plan_family(read, texts, instances, load_settings("annotations", overrides)), texts, read  # type: ignore[arg-type,return-value]
@@ -123,14 +121,10 @@ def test_more_than_were_found_is_a_mismatch() -> None:
 
 def written(captions: list[str], things: dict[str, Row]) -> dict[tuple[str, int], Row]:
     family, texts, read = plan(captions, things)
-    rows = [
-        naming | {"caption": text["caption"], "mentions": parsed["components"]}
-        for naming, text, parsed in zip(family["captions"], texts, read, strict=True)
-    ]
-    components = [named_by(part) for part in family["components"]]
-    (answer,) = Rewriter(SETTINGS, "cpu", [])([{"components": components, "others": family["others"], "captions": rows}])
+    asked = to_rewrite(family, read, texts)  # type: ignore[arg-type]
+    (answer,) = Rewriter(SETTINGS, "cpu", [])([asked])
     assert isinstance(answer, dict)
-    referents = Referents(components, family["others"])
+    referents = Referents(asked["components"], asked["others"])
     for text in answer["texts"]:
         assert text["status"] != "ok" or referents.masks(text["caption"]) == (text["mentions"], text["may_mention"])
     return {(text["caption_id"], text["subset"]): text for text in answer["texts"]}

@@ -34,7 +34,7 @@ from udfs.errors import DualsetError
 from udfs.images import Rgb
 from udfs.inpaint import inpainter as inpaint
 from udfs.masks import Mask
-from udfs.plan.planner import named_by, plan_family
+from udfs.plan.planner import named_by, plan_family, to_rewrite
 from udfs.rewrite.checks import check
 from udfs.rewrite.rewriter import Rewriter
 from udfs.role import Failure, Role, Row
@@ -161,12 +161,7 @@ class Engine:
             )
 
     def _texts(self, parsed: list[Row], texts: list[Row], family: Row) -> dict[tuple[int, int], Row]:
-        captions = [
-            naming | {"caption": text["caption"], "mentions": read["components"]}
-            for naming, read, text in zip(family["captions"], parsed, texts, strict=True)
-        ]
-        components = [named_by(component) for component in family["components"]]
-        (answer,) = _answers(self._rewrite, [{"components": components, "others": family["others"], "captions": captions}])
+        (answer,) = _answers(self._rewrite, [to_rewrite(family, parsed, texts)])  # type: ignore[arg-type]
         return {(int(text["caption_id"]), text["subset"]): text for text in answer["texts"]}
 
     def _dilated(self, rles: Sequence[Row], scene: Scene) -> Mask:

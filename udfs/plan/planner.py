@@ -207,6 +207,15 @@ def named_by(component: ComponentRow) -> NamedRow:
     }
 
 
+def to_rewrite(family: FamilyRow, captions: Sequence[ParsedCaptionRow], texts: Sequence[CaptionRow]) -> Row:
+    """What the rewriter reads of a planned image, for callers outside of Spark: ``jobs.rewrite`` joins the same."""
+    rows = [
+        {**naming, "caption": text["caption"], "mentions": caption["components"]}
+        for naming, caption, text in zip(family["captions"], captions, texts, strict=True)
+    ]
+    return {"components": [named_by(part) for part in family["components"]], "others": family["others"], "captions": rows}
+
+
 def carried_by(instances: "Sequence[InstanceRow]") -> dict[int, int]:
     """The index of the person for each instance that a person wears or holds close (a tie, a bag): the two go together."""
     from udfs.captions.lexicon import carried_labels

@@ -178,7 +178,7 @@ class Rewriter:
         its structs with that status and no text.
         """
         tasks: dict[_Task, list[_Proposal]] = {}
-        plans = [[(caption, self._works(row, caption)) for caption in row["captions"]] for row in rows]
+        plans = [self._plan(row) for row in rows]
         for plan in plans:
             for caption, group in plan:
                 if _status(caption) == "ok":
@@ -191,11 +191,14 @@ class Rewriter:
     def _with_rules(self, of_models: list[str], of_rules: str) -> list[str]:
         return [*of_models[: self._place], of_rules, *of_models[self._place :]]
 
-    def _works(self, row: Row, caption: Row) -> list[_Task]:
-        mentions = tuple(tuple(sorted(mention.items())) for mention in caption["mentions"] or [])
-        names = int(caption["names"])
-        text = caption["caption"] or ""
+    def _plan(self, row: Row) -> list[tuple[Row, list[_Task]]]:
+        """Each caption with its texts to write; they share the family, whose names are looked up again and again."""
         family = _Family.of(row)
+        return [(caption, self._works(family, caption)) for caption in row["captions"]]
+
+    def _works(self, family: _Family, caption: Row) -> list[_Task]:
+        mentions = tuple(tuple(sorted(mention.items())) for mention in caption["mentions"] or [])
+        names, text = int(caption["names"]), caption["caption"] or ""
         return [_Task(text, mentions, subset, family, names) for subset in submasks(names)]
 
     def _propose(self, tasks: dict[_Task, list[_Proposal]]) -> None:
