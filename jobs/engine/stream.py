@@ -117,7 +117,7 @@ def start(stage: Stage, run: Run, check: Callable[[], None] = lambda: None) -> S
     return (
         store.stream(stage.source, files)
         .writeStream.queryName(f"dualset_{stage.name}")
-        .foreachBatch(partial(_process, stage, run, generation, check, made_anew=any_made_anew(store)))
+        .foreachBatch(partial(_process, stage, run, generation, check, new=new, made_anew=any_made_anew(store)))
         .option("checkpointLocation", f"{store.checkpoint(stage.name)}/stream")
         .trigger(availableNow=True)
         .start()
@@ -189,7 +189,15 @@ def reset(stages: Sequence[Stage], run: Run) -> None:
 
 
 def _process(
-    stage: Stage, run: Run, generation: str, check: Callable[[], None], rows: DataFrame, batch_id: int, *, made_anew: bool
+    stage: Stage,
+    run: Run,
+    generation: str,
+    check: Callable[[], None],
+    rows: DataFrame,
+    batch_id: int,
+    *,
+    new: bool,
+    made_anew: bool,
 ) -> None:
     started, clock = time.time(), time.perf_counter()
     rows = rows.where(F.col("status") == "ok")
@@ -207,7 +215,9 @@ def _process(
         batch = replace(batch, rows=rows.join(current, on=[*key, "attempt"], how="left_semi"))
     try:
         if stage.source != "records":  # of records, ingest itself leaves out what it knows
-            _refuse_known(stage, run, batch, batch_id, counts)
+            _refuse_twice(stage, counts)
+            if not (new and batch_id == 0):  # nothing can be known to a table that this run has created
+                _refuse_known(stage, run, batch, batch_id)
         if batch.ingest_batches:
             check()
             write(stage, run, stage.transform(batch), batch_id, 0, f"{stage.name}-{generation}", batch_id)
@@ -266,11 +276,15 @@ def _record(stage: Stage, run: Run, batch: Batch, batch_id: int, facts: dict[str
     run.report(stage.name, row)
 
 
-def _refuse_known(stage: Stage, run: Run, batch: Batch, batch_id: int, counts: Sequence[Row]) -> None:
-    """Refuse rows that are twice in the source or were processed by another micro-batch: their results would be duplicated."""
+def _refuse_twice(stage: Stage, counts: Sequence[Row]) -> None:
+    """Refuse rows that are twice in the source: their results would be duplicated."""
     for counted in counts:
         if counted["count"] != counted["keys"]:
             raise StageError(_written_twice(stage.source, counted, [counted["ingest_batch"]]))
+
+
+def _refuse_known(stage: Stage, run: Run, batch: Batch, batch_id: int) -> None:
+    """Refuse rows that were processed by another micro-batch: their results would be duplicated."""
     key = list(TABLES[stage.source].key)
     done = run.store.read(stage.target).where(F.col("ingest_batch").isin(list(batch.ingest_batches)) & (F.col("attempt") == 0))
     done = done.where(F.col("batch_id") != batch_id).join(F.broadcast(batch.rows.select(*key)), on=key, how="left_semi")
