@@ -15,6 +15,7 @@ from jobs.engine.tables import TableError, lacking, schema
 from jobs.sources import records
 from tests.support import roots
 from tests.support.marked import sentence
+from tests.support.tiny_models import dino_folder, sam_folder
 
 MAN, WOMAN, DOG, CAT = (4, 8, 24, 56), (40, 8, 56, 56), (66, 30, 90, 56), (66, 4, 80, 18)
 PHRASES = {"m": ("people", MAN), "w": ("people", WOMAN), "d": ("animals", DOG), "c": ("animals", CAT)}
@@ -57,6 +58,34 @@ def test_boxes_have_masks_of_the_things_in_them(finished: Run) -> None:
     areas = {instance["box"]["x"]: instance["area_fraction"] * 96 * 64 for instance in row["instances"]}
     for left, top, right, bottom in (MAN, WOMAN, DOG):
         assert areas[left] == pytest.approx((right - left) * (bottom - top), rel=0.03), "the ellipse in the box alone is 21% less"
+
+
+def test_a_grounded_segmenter_is_given_the_captions(spark: SparkSession, tmp_path: Path) -> None:
+    """With random weights: whatever it finds, each phrase of an instance is a mention of its class."""
+    pair = roots.Picture("pair.png", ["A person and two dogs.", "The dog."], [("person", MAN), ("dog", DOG)])
+    source = roots.Source(tmp_path / "source").write(pair, roots.Picture("cat.png", ["Cats."], [("cat", CAT)], shade=2))
+    dino, sam = tmp_path / "dino", tmp_path / "sam"
+    dino.mkdir()
+    models = {"weights": dino_folder(dino, ["a and two dogs the cats"]), "box_weights": sam_folder(sam)}
+    asked = {"kind": "grounded", "confidence": 0.01, "max_instances": 40} | models
+    run = roots.open_root(spark, tmp_path / "root", *(f"segmenter.{name}={value}" for name, value in asked.items()))
+    roots.take(run, source)
+    roots.run_stages(run, "ingest", "extract", "segment")
+    named = {
+        (caption["caption_id"], mention["start"], mention["end"], mention["label"], row["record_id"])
+        for row in roots.rows(run, "components")
+        for caption in row["captions"]
+        for mention in caption["components"]
+    }
+    found = roots.rows(run, "instances")
+    assert [row["status"] for row in found] == ["ok", "ok"]
+    said = [
+        (phrase["caption_id"], phrase["start"], phrase["end"], instance["label"], row["record_id"])
+        for row in found
+        for instance in row["instances"]
+        for phrase in instance["phrases"]
+    ]
+    assert said and set(said) <= named
 
 
 def test_who_is_no_component_stays(finished: Run) -> None:

@@ -1,5 +1,6 @@
 """Tiny random models in the real formats, saved to a folder: the code that loads them is the code that loads real ones."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from udfs import images
+from udfs.captions import lexicon
 from udfs.codec import CodecSettings
 
 WORDS = (*("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "a", "on"), *("person", "dog", "cat", "hot", "teddy", "bear"))
@@ -53,6 +55,50 @@ def sam_folder(folder: Path) -> str:
     sizes = {"size": {"longest_edge": 64}, "pad_size": {"height": 64, "width": 64}}
     sizes |= {"mask_size": {"longest_edge": 16}, "mask_pad_size": {"height": 16, "width": 16}}
     SamProcessor(SamImageProcessor(**sizes)).save_pretrained(folder)
+    return str(folder)
+
+
+def dino_folder(folder: Path, phrases: Iterable[str] = ()) -> str:
+    """Grounding DINO of width 32 whose text encoder takes 64 tokens. It knows the words of all labels and of the phrases."""
+    from transformers import (
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        SwinConfig,
+    )
+
+    torch.manual_seed(0)
+    tokenizer = bert_tokenizer(folder, [*lexicon.labels(), *phrases])
+    swin = {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 4}
+    text = {"model_type": "bert", "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 1}
+    text |= {"num_attention_heads": 2, "intermediate_size": 32}
+    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 12, "encoder_ffn_dim": 32}
+    sizes |= {"decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_text_len": 64}
+    config = GroundingDinoConfig(backbone_config=SwinConfig(**swin, out_indices=[2, 3, 4]), text_config=text, **sizes)
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    processor = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    GroundingDinoProcessor(processor, tokenizer).save_pretrained(folder)
+    return str(folder)
+
+
+def owl_folder(folder: Path) -> str:
+    """OWLv2 of width 32 that reads letters."""
+    from transformers import CLIPTokenizer, Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+
+    torch.manual_seed(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(vocabulary)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=32)
+    layers = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = layers | {"vocab_size": len(vocabulary), "max_position_embeddings": 32, "pad_token_id": 0}
+    text |= {"bos_token_id": len(vocabulary) - 2, "eos_token_id": len(vocabulary) - 1}
+    vision = layers | {"image_size": 64, "patch_size": 16}
+    model = Owlv2ForObjectDetection(Owlv2Config(text_config=text, vision_config=vision, projection_dim=32))
+    model.save_pretrained(folder)
+    Owlv2Processor(Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
     return str(folder)
 
 

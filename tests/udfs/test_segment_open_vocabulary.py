@@ -1,13 +1,12 @@
 """Open vocabulary on tiny random models in their own formats, with the lexicon's labels as queries."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from jobs.settings import Settings, validate_settings
-from tests.support.tiny_models import bert_tokenizer, picture, sam_folder
+from tests.support.tiny_models import dino_folder, owl_folder, picture, sam_folder
 from udfs import images
 from udfs.captions import lexicon
 from udfs.segment.open_vocabulary import OpenVocabulary
@@ -16,48 +15,12 @@ from udfs.segment.segmenter import Detector, Segmenter
 
 @pytest.fixture(scope="module")
 def dino(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from transformers import (
-        GroundingDinoConfig,
-        GroundingDinoForObjectDetection,
-        GroundingDinoImageProcessor,
-        GroundingDinoProcessor,
-        SwinConfig,
-    )
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("dino")
-    tokenizer = bert_tokenizer(folder, lexicon.labels())
-    swin = {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 4}
-    text = {"model_type": "bert", "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 1}
-    text |= {"num_attention_heads": 2, "intermediate_size": 32}
-    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 12, "encoder_ffn_dim": 32}
-    sizes |= {"decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_text_len": 64}
-    config = GroundingDinoConfig(backbone_config=SwinConfig(**swin, out_indices=[2, 3, 4]), text_config=text, **sizes)
-    GroundingDinoForObjectDetection(config).save_pretrained(folder)
-    processor = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
-    GroundingDinoProcessor(processor, tokenizer).save_pretrained(folder)
-    return str(folder)
+    return dino_folder(tmp_path_factory.mktemp("dino"))
 
 
 @pytest.fixture(scope="module")
 def owl(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from transformers import CLIPTokenizer, Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("owl")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    vocabulary = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(vocabulary)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=32)
-    layers = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = layers | {"vocab_size": len(vocabulary), "max_position_embeddings": 32, "pad_token_id": 0}
-    text |= {"bos_token_id": len(vocabulary) - 2, "eos_token_id": len(vocabulary) - 1}
-    vision = layers | {"image_size": 64, "patch_size": 16}
-    model = Owlv2ForObjectDetection(Owlv2Config(text_config=text, vision_config=vision, projection_dim=32))
-    model.save_pretrained(folder)
-    Owlv2Processor(Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
-    return str(folder)
+    return owl_folder(tmp_path_factory.mktemp("owl"))
 
 
 def settings(weights: str, sam: str = "", **more: float) -> Settings:
@@ -86,21 +49,30 @@ def test_boxes_have_our_labels_and_masks_the_pictures_size(kind: str, request: p
 def test_prompts_fit_the_text_encoder_and_name_every_label_at_its_tokens(dino: str) -> None:
     eyes = OpenVocabulary(settings(dino), "cpu", outlines=False)
     tokenizer, named = eyes._processor.tokenizer, []
-    for first, prompt, spans in eyes._prompts():
-        tokens = tokenizer(prompt)["input_ids"]
+    texts = [(label, [(0, len(label))]) for label in lexicon.labels()]
+    for prompt in eyes._prompts(texts):
+        tokens = tokenizer(prompt.text)["input_ids"]
         assert len(tokens) <= 64
-        assert first == len(named)
-        named += [tokenizer.decode(tokens[span]) for span in spans]
+        assert prompt.first == len(named)
+        named += [tokenizer.decode(tokens[span]) for (span,) in prompt.tokens]
     assert named == list(lexicon.labels())
-    assert len(list(eyes._prompts())) > 1
+    assert len(list(eyes._prompts(texts))) > 1
+
+
+def test_a_text_that_does_not_fit_alone_is_in_no_prompt(dino: str) -> None:
+    eyes = OpenVocabulary(settings(dino), "cpu", outlines=False)
+    texts = [("cat", [(0, 3)]), ("dog " * 70, [(0, 3)]), ("hot dog", [(0, 3), (4, 7)])]
+    first, last = eyes._prompts(texts)
+    assert (first.text, first.first, last.text, last.first) == ("cat.", 0, "hot dog.", 2)
+    assert last.tokens == [[slice(1, 2), slice(2, 3)]]
 
 
 def test_a_label_of_two_words_needs_both(dino: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """ "dog" in the picture must not be a "hot dog"."""
     eyes = OpenVocabulary(settings(dino, confidence=0.3), "cpu", outlines=False)
     eyes._labels = ["hot dog", "dog"]
-    [(_, prompt, _)] = eyes._prompts()
-    assert prompt == "hot dog. dog."
+    [prompt] = eyes._prompts([(label, [(0, len(label))]) for label in eyes._labels])
+    assert prompt.text == "hot dog. dog."
 
     class FakeModel:
         config = eyes._model.config

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypedDict
 from udfs import clock
 from udfs.captions.lexicon import count_named
 from udfs.captions.referents import NamedRow, OtherRow, Referents
+from udfs.captions.rows import CaptionRow, ParsedCaptionRow
 from udfs.captions.traits import to_strings
 from udfs.captions.vocabulary import ANY
-from udfs.plan.captions import CaptionRow, ParsedCaptionRow
 from udfs.plan.overlap import Overlap, share_inside
 from udfs.plan.units import Unit, names_of, units_of
 from udfs.role import Failure, Row

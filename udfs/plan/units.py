@@ -16,7 +16,7 @@ from udfs.captions.traits import Traits, shared, told_apart, traits_of, united, 
 from udfs.plan.overlap import Overlap
 
 if TYPE_CHECKING:
-    from udfs.plan.captions import CaptionRow, ParsedCaptionRow
+    from udfs.captions.rows import CaptionRow, ParsedCaptionRow
     from udfs.segment.segmenter import InstanceRow
 
 Mention = Mapping[str, Any]

@@ -6,6 +6,7 @@ from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
 
+from udfs.captions.rows import CaptionRow, ParsedCaptionRow
 from udfs.masks import Rle
 from udfs.role import Failure
 
@@ -41,10 +42,15 @@ class AnnotationRow(TypedDict):
 
 
 class DetectionRow(TypedDict):
-    """What a detection model may read of a row: ``annotations`` is None where the source has none for this image."""
+    """What a detection model may read of a row: ``annotations`` is None where the source has none for this image.
+
+    ``texts`` are the captions, ``captions`` what an extractor read in them, in the same order; only ``grounded`` is given them.
+    """
 
     image: bytes
     annotations: NotRequired[list[AnnotationRow] | None]
+    texts: NotRequired[list[CaptionRow] | None]
+    captions: NotRequired[list[ParsedCaptionRow] | None]
 
 
 @dataclass(frozen=True)

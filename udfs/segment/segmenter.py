@@ -132,6 +132,12 @@ def load_model(settings: RoleSettings, device: str, masks: bool) -> DetectionMod
         from udfs.segment.open_vocabulary import OpenVocabulary
 
         return OpenVocabulary(settings, device, masks)
+    if kind == "grounded":
+        # A dual image has no captions of its own yet: it is asked for the labels, as the original was.
+        from udfs.segment.grounded import Grounded
+        from udfs.segment.open_vocabulary import OpenVocabulary
+
+        return Grounded(settings, device, masks) if masks else OpenVocabulary(settings, device, masks)
     from udfs.segment.annotations import Annotations
 
     return Annotations(settings)

@@ -10,9 +10,13 @@ from udfs.sections import LATER, NO_ROWS, Section
 class SegmenterSettings(Section):
     """The model that finds and outlines objects; ``recheck`` looks at the dual images with it too."""
 
-    kind: Literal["yolo", "maskrcnn", "sam", "open_vocabulary", "annotations"] = Field("yolo", description="model family")
-    weights: str = Field("", description="file or hub name; maskrcnn: a state dict; sam and open_vocabulary: a folder")
-    box_weights: str = Field("", description="sam: the box detector's weights (yolo); open_vocabulary: the SAM folder for masks")
+    kind: Literal["yolo", "maskrcnn", "sam", "open_vocabulary", "grounded", "annotations"] = Field(
+        "yolo", description="model family; grounded: the captions' own phrases are looked for"
+    )
+    weights: str = Field("", description="file or hub name; maskrcnn: a state dict; sam, open_vocabulary, grounded: a folder")
+    box_weights: str = Field(
+        "", description="sam: the box detector's weights (yolo); open_vocabulary, grounded: the SAM folder for masks"
+    )
     box_masks: Literal["grabcut", "box", "none"] = Field(
         "grabcut", description="annotations: the mask of a box without an outline; none: such an image is `no_mask`", **LATER
     )

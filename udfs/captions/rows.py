@@ -1,4 +1,4 @@
-"""The captions of an image as the planner reads them."""
+"""The captions of an image, and what an extractor read in them, as rows."""
 
 from typing import TypedDict
 
