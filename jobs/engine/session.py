@@ -37,8 +37,7 @@ STATIC = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # Each query's plan is written out for the web page, which a local run does not have; the default way takes twice as long.
     "spark.sql.ui.explainMode": "simple",
-    # On a disk the default one starts the process `readlink` eight times a file, for the same check and the same rename: a twelfth
-    # of the time of a small chain.
+    # On a disk the default one starts the process `readlink` eight times a file, for the same check and the same rename.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
     ),

@@ -20,7 +20,8 @@ from jobs.engine.tables import Store
 from jobs.engine.writers import writing
 
 VERSION = f"cast({RETRIED} - batch_id AS INT)"  # of a row of a record that was made anew
-# What a table's rows are made from. Images come after texts in the chain, and are not made from them.
+# What a table's rows are made from. Images come after texts in the chain, and are not made from them. Instances of a grounded
+# segmenter have phrases of the captions as they were read then: where others are read later, nothing is said of these.
 MADE_FROM = {
     "components": ("images",),
     "instances": ("images",),

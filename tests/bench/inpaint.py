@@ -2,7 +2,8 @@
 
     python -m tests.bench.inpaint --images DIR [--instances FILE] --limit 20
 
-Object-shaped holes are cut into background, filled by each method, and compared with the photograph inside the hole. With
+Object-shaped holes are cut into background, filled by each method, and compared with the photograph inside the hole: pixels
+(PSNR, SSIM), the distance in features of an ImageNet network, and whether a probe on these features sees the edit. With
 ``--instances`` (COCO JSON) the shapes are the photographs' annotated objects, moved to places without objects; without it they
 are random blobs anywhere. All methods get the same holes, and the same ``--seed`` gives the same holes.
 """
@@ -10,69 +11,117 @@ are random blobs anywhere. All methods get the same holes, and the same ``--seed
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from tests.bench.imagenet import ImageNet, distance, probed, summary
 from udfs import images, masks
+from udfs.codec import CodecSettings
 from udfs.images import Rgb
 from udfs.inpaint import lattice
-from udfs.inpaint.inpainter import seam
+from udfs.inpaint.inpainter import Backend, seam
 from udfs.inpaint.lattice import Hole, Patch
-from udfs.inpaint.opencv import DEPTH, fill
+from udfs.inpaint.opencv import DEPTH, OpenCv, fill
+from udfs.inpaint.patchmatch import PatchMatch
+from udfs.inpaint.settings import InpainterSettings
 from udfs.masks import Mask
 
 DILATE, FEATHER, CONTEXT = 0.012, 0.006, 0.5
 SIZES = ((0.0, 0.02), (0.02, 0.06), (0.06, 1.0))  # shares of the image
 
 
-def methods() -> dict[str, Callable[[Hole], Rgb]]:
-    """The compared methods, by name."""
+class Case(NamedTuple):
+    """A photograph, by number, and a hole in it."""
+
+    photograph: int
+    rgb: Rgb
+    mask: Mask
+
+
+def methods(everything: bool) -> dict[str, Callable[[Hole], Rgb]]:
+    """The compared methods, by name; ``everything``: all settings of OpenCV's, too."""
     table: dict[str, Callable[[Hole], Rgb]] = {
-        "truth": lambda hole: hole.rgb,
-        "mean of the crop": lambda hole: _flat(hole, ~hole.mask),
         "mean of the border": lambda hole: _flat(hole, masks.dilate(hole.mask, 8) & ~hole.mask),
+        "telea 5": partial(fill, method="telea", radius=5.0, depth=0, soften=False),
+        "ns 5": partial(fill, method="ns", radius=5.0, depth=0, soften=False),
     }
-    for name in ("telea", "ns"):
-        for radius in (1.0, 3.0, 5.0, 9.0):
+    for name in ("telea", "ns") if everything else ():
+        for radius in (1.0, 3.0, 9.0):
             table[f"{name} {radius:g}"] = partial(fill, method=name, radius=radius, depth=0, soften=False)
         for depth in (8, 16, 32):
             table[f"{name} 5, depth {depth}"] = partial(fill, method=name, radius=5.0, depth=depth, soften=False)
-        table[f"{name} 5, depth {DEPTH:g}, soft"] = partial(fill, method=name, radius=5.0)
+    table[f"ns 5, depth {DEPTH:g}, soft"] = partial(fill, method="ns", radius=5.0)
+    for share in (0.25, 0.5, 1.0):
+        table[f"the same, detail {share:g}"] = _backend(OpenCv(InpainterSettings(detail=share)))
+    table["patchmatch"] = _backend(PatchMatch())
     return table
 
 
 def main() -> None:
-    """Print a line a method: CPU time a hole, PSNR and SSIM inside the hole by its size, and the seam."""
+    """Print a line a method: CPU time a hole, and by the hole's size PSNR, SSIM, distance in features, and what a probe sees."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--instances", type=Path, help="COCO instances JSON; without it the holes are random blobs")
     parser.add_argument("--limit", type=int, default=20, help="number of photographs, in the order of their names")
     parser.add_argument("--seed", type=int, default=0, help="seed of the holes' places")
+    parser.add_argument("--all", action="store_true", help="all settings of OpenCV's methods")
+    parser.add_argument("--sheet", type=Path, help="write a picture of some holes and their fills, largest first")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     cases = list(_cases(options.images, options.instances, options.limit, options.seed))
     assert cases, "no photograph has room for a hole"
-    size_of = [next(i for i, (_, top) in enumerate(SIZES) if mask.mean() <= top) for _, mask in cases]
-    print(f"{len(cases)} holes; by share of the image:", end=" ")
-    print(", ".join(f"{low:.0%} to {top:.0%}: {size_of.count(i)}" for i, (low, top) in enumerate(SIZES)))
-    print(f"{'method':22} ms/hole   PSNR small  middle   large     SSIM small  middle   large     seam")
-    for name, method in methods().items():
+    sizes = [next(i for i, (_, top) in enumerate(SIZES) if case.mask.mean() <= top) for case in cases]
+    print(f"{len(cases)} holes in {len({case.photograph for case in cases})} photographs; by share of the image:", end=" ")
+    print(", ".join(f"{low:.0%} to {top:.0%}: {sizes.count(i)}" for i, (low, top) in enumerate(SIZES)))
+    network = ImageNet()
+    truths = [network.view(case.rgb, case.mask, CONTEXT) for case in cases]
+    known = np.stack([summary(view) for view in truths])
+    print(f"{'method':24} ms/hole   PSNR                SSIM                distance            probe               seam")
+    shown = {}
+    for name, method in methods(options.all).items():
         start = time.process_time()
-        filled = [_edit(rgb, mask, method) for rgb, mask in cases]
+        filled = [_edit(case.rgb, case.mask, method) for case in cases]
         taken = (time.process_time() - start) / len(cases) * 1000
-        pairs = [(psnr(rgb, out, mask), ssim(rgb, out, mask)) for (rgb, mask), out in zip(cases, filled, strict=True)]
-        seams = [seam(out, mask, 3.0) or 0.0 for out, (_, mask) in zip(filled, cases, strict=True)]
-        by_size = [
-            [float(np.mean([p[k] for p, s in zip(pairs, size_of, strict=True) if s == i] or [np.nan])) for i in range(3)]
-            for k in (0, 1)
+        shown[name] = filled
+        views = [network.view(out, case.mask, CONTEXT) for case, out in zip(cases, filled, strict=True)]
+        columns = [
+            _by_size([psnr(case.rgb, out, case.mask) for case, out in zip(cases, filled, strict=True)], sizes),
+            _by_size([ssim(case.rgb, out, case.mask) for case, out in zip(cases, filled, strict=True)], sizes),
+            _by_size([distance(truth, view) for truth, view in zip(truths, views, strict=True)], sizes),
+            probed(known, np.stack([summary(view) for view in views]), [case.photograph for case in cases], sizes),
         ]
-        psnrs, ssims = ("".join(f"{v:8.{d}f}" for v in row) for row, d in zip(by_size, (2, 3), strict=True))
-        print(f"{name:22} {taken:7.1f}      {psnrs}        {ssims}    {np.mean(seams):.3f}", flush=True)
+        seams = [seam(out, case.mask, 3.0) or 0.0 for out, case in zip(filled, cases, strict=True)]
+        digits = (1, 3, 3, 3)
+        cells = "  ".join(
+            "".join(f"{column.get(i, np.nan):6.{d}f}" for i in range(3)) for d, column in zip(digits, columns, strict=True)
+        )
+        print(f"{name:24} {taken:7.1f}  {cells}  {np.mean(seams):.3f}", flush=True)
+    if options.sheet:
+        options.sheet.write_bytes(images.encode(_sheet(cases, shown), CodecSettings(format="png")))
+
+
+def _by_size(values: Sequence[float], sizes: Sequence[int]) -> dict[int, float]:
+    """The mean of the values of each size."""
+    return {i: float(np.mean([v for v, size in zip(values, sizes, strict=True) if size == i])) for i in set(sizes)}
+
+
+def _sheet(cases: Sequence[Case], shown: dict[str, list[Rgb]], rows: int = 16) -> Rgb:
+    """A row for each of some holes: the photograph, the hole, and the fill of each method, in the order of ``methods``."""
+    order = sorted(range(len(cases)), key=lambda i: -cases[i].mask.mean())
+    lines = []
+    for i in order[:: max(1, len(order) // rows)][:rows]:
+        case = cases[i]
+        box = lattice.crop_box(case.mask, 1.0)
+        marked = np.where(case.mask[..., None], np.array((255, 0, 255), dtype=np.uint8), case.rgb)
+        pictures = [case.rgb, marked, *(fills[i] for fills in shown.values())]
+        lines.append(np.hstack([cv2.resize(np.ascontiguousarray(lattice.cut(p, box)), (240, 210)) for p in pictures]))
+    return np.asarray(np.vstack(lines), dtype=np.uint8)
 
 
 def psnr(truth: Rgb, filled: Rgb, mask: Mask) -> float:
@@ -96,16 +145,20 @@ def _edit(rgb: Rgb, mask: Mask, method: Callable[[Hole], Rgb]) -> Rgb:
     return lattice.paste(rgb, [Patch(box, method(hole), masks.feather(hole.mask, soft))])
 
 
+def _backend(backend: Backend) -> Callable[[Hole], Rgb]:
+    return lambda hole: backend([hole])[0]
+
+
 def _flat(hole: Hole, known: Mask) -> Rgb:
     return np.where(hole.mask[..., None], hole.rgb[known].mean(axis=0).astype(np.uint8), hole.rgb)
 
 
-def _cases(folder: Path, instances: Path | None, limit: int, seed: int) -> Iterator[tuple[Rgb, Mask]]:
-    """Pairs of photograph and hole, one for each shape; on background if objects are known."""
+def _cases(folder: Path, instances: Path | None, limit: int, seed: int) -> Iterator[Case]:
+    """Photographs with a hole, one for each shape; on background if objects are known."""
     rng = np.random.default_rng(seed)
     outlines = _outlines(instances) if instances else None
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    for path in paths[:limit]:
+    for number, path in enumerate(paths[:limit]):
         rgb = images.shrink(images.decode(path.read_bytes()), 640)
         height, width = rgb.shape[:2]
         if outlines is None:
@@ -123,7 +176,7 @@ def _cases(folder: Path, instances: Path | None, limit: int, seed: int) -> Itera
                 top, left, bottom, right = masks.bounds(moved)
                 unbroken = (bottom - top, right - left) == _extent(grown)
                 if unbroken and not (moved & taken).any():
-                    yield rgb, moved
+                    yield Case(number, rgb, moved)
                     break
 
 

@@ -62,10 +62,10 @@ boxes = st.builds(box_mask, st.integers(0, 50), st.integers(0, 80), st.integers(
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(boxes, max_size=3), st.booleans())
-def test_power_set_outside_masks_and_nestedness(found: list[np.ndarray], reuse: bool) -> None:
+@given(st.lists(boxes, max_size=3), st.booleans(), st.sampled_from([0.0, 0.5]))
+def test_power_set_outside_masks_and_nestedness(found: list[np.ndarray], reuse: bool, detail: float) -> None:
     rgb = textured()
-    duals = only(Inpainter(wanted(reuse=reuse), "cpu")([family(found, rgb)]))
+    duals = only(Inpainter(wanted(reuse=reuse, detail=detail), "cpu")([family(found, rgb)]))
     n = len(found)
     assert [d["subset"] for d in duals] == list(range(1 << n))
     assert all(d["status"] == "ok" for d in duals)

@@ -21,9 +21,10 @@ from udfs.segment.grounded import Grounded
 from udfs.segment.segmenter import Detector, Segmenter
 from udfs.segment.segmenter import instances as instance_rows
 
-WORDS = "a man and woman in red two men another with dog blue shirt the smiles"
+WORDS = "a man and woman in red two men women another with dog blue shirt the smiles"
 # Where the fake model sees things: the left half of the picture, and its right half.
 LEFT, RIGHT = (0.0, 0.0, 48.0, 72.0), (48.0, 0.0, 96.0, 72.0)
+BOXES = [[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]  # the same, as the model says it
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +64,7 @@ def look(dino: str, monkeypatch: pytest.MonkeyPatch) -> Look:
                 logits = torch.full((1, 2, 64), -9.0)
                 for place, word in enumerate(eyes._processor.tokenizer.convert_ids_to_tokens(input_ids[0])):
                     logits[0, :, place] = torch.tensor(words.get(word, (-9.0, -9.0)))
-                boxes = torch.tensor([[[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]])
-                return type("Output", (), {"logits": logits, "pred_boxes": boxes})
+                return type("Output", (), {"logits": logits, "pred_boxes": torch.tensor([BOXES])})
 
         monkeypatch.setattr(eyes, "_model", FakeModel())
         row = captioned(*captions)
@@ -96,9 +96,24 @@ def test_a_single_thing_is_one_and_two_phrases_of_a_caption_are_two(look: Look) 
     assert said(look(words, "a woman and a man"), "a woman and a man") == {LEFT: ["man"], RIGHT: ["woman"]}
 
 
+def test_a_second_name_of_a_thing_goes_to_nobody_else(look: Look) -> None:
+    caption = "a woman smiles. the man smiles"  # one of them is the other, by another name
+    words = PEOPLE | {"woman": (2.0, -1.0), "man": (1.5, -0.5)}
+    assert said(look(words, caption), caption) == {LEFT: ["woman"], RIGHT: []}
+
+
 def test_words_that_are_the_same_are_not_guessed(look: Look) -> None:
     caption = "a man and another man with a dog"
     assert said(look(PEOPLE, caption), caption) == {LEFT: [], RIGHT: []}
+    # Nor do others get what they stand for.
+    caption, words = "a man and another man with two women", PEOPLE | {"women": (-0.5, 2.0), "man": (2.0, -9.0)}
+    assert said(look(words, caption), caption) == {LEFT: [], RIGHT: ["women"]}
+
+
+def test_a_box_that_reaches_out_of_the_picture_has_its_phrase(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(__name__ + ".BOXES", [[0.13, 0.5, 0.9, 1.0], [0.75, 0.5, 0.5, 1.0]])
+    [(box, phrases), _] = said(look(PEOPLE, "a man"), "a man").items()
+    assert box == pytest.approx((0.0, 0.0, 55.68, 72.0)) and phrases == ["man"]
 
 
 def test_what_only_a_phrase_finds_is_an_instance_of_its_class(look: Look) -> None:

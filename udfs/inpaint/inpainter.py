@@ -109,7 +109,8 @@ class Inpainter:
     Before encoding, every dual equals the original outside the dilated masks. Removal is nested: for R1 within R2 the two images
     are equal outside the masks of R2 - R1 and of their groups. Without reuse every dual still equals the original outside the
     masks, but removal is nested only as far as the fill of one hole does not depend on the other holes. That is nearly so for
-    OpenCV (holes far apart, filled at one scale), and not at all for diffusion, whose noise differs from call to call.
+    OpenCV without detail (holes far apart, filled at one scale), and not at all for diffusion, whose noise differs from call to
+    call.
     """
 
     def __init__(self, settings: RoleSettings, device: str, backend: Backend | None = None) -> None:
@@ -267,6 +268,10 @@ def _load(settings: RoleSettings, device: str) -> Backend:
         from udfs.inpaint.torchscript import TorchScript
 
         return TorchScript(settings.inpainter, device)
+    if settings.inpainter.kind == "patchmatch":
+        from udfs.inpaint.patchmatch import PatchMatch
+
+        return PatchMatch()
     from udfs.inpaint.opencv import OpenCv
 
     return OpenCv(settings.inpainter)

@@ -1,4 +1,4 @@
-"""Filling holes with OpenCV's classical inpainting: no weights, no randomness, milliseconds."""
+"""Filling holes with OpenCV's classical inpainting, and detail of the surroundings: no weights, milliseconds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.images import Rgb
+from udfs.inpaint.detail import add_detail
 from udfs.inpaint.lattice import Hole
 from udfs.inpaint.settings import InpainterSettings
 
@@ -27,12 +28,18 @@ class OpenCv:
         """Nothing is loaded."""
         self.name = "opencv"
         self.version = f"{cv2.__version__} {settings.method} {settings.radius:g} {DEPTH:g} soft"
+        if settings.detail:
+            self.version += f" detail {settings.detail:g}"
         self._method = settings.method
         self._radius = settings.radius
+        self._detail = settings.detail
 
     def __call__(self, holes: Sequence[Hole]) -> list[Rgb]:
-        """Fill each hole; the seed is not used."""
-        return [fill(hole, self._method, self._radius) for hole in holes]
+        """Fill each hole; its seed chooses among tiles of ``detail`` that fit."""
+        fills = [fill(hole, self._method, self._radius) for hole in holes]
+        if not self._detail:
+            return fills
+        return [add_detail(filled, hole, self._detail) for filled, hole in zip(fills, holes, strict=True)]
 
 
 def fill(hole: Hole, method: str, radius: float, depth: float = DEPTH, soften: bool = True) -> Rgb:

@@ -4,16 +4,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from udfs.sections import NO_ROWS, Section
+from udfs.sections import LATER, NO_ROWS, Section
 
 
 class InpainterSettings(Section):
     """The model that fills the place of removed components."""
 
-    kind: Literal["opencv", "diffusers", "torchscript"] = Field("opencv", description="model family")
+    kind: Literal["opencv", "patchmatch", "diffusers", "torchscript"] = Field("opencv", description="model family")
     weights: str = Field("", description="diffusers: pipeline folder or hub name; torchscript: a file that is called as LaMa is")
     method: Literal["telea", "ns"] = Field("ns", description="opencv: the algorithm")
     radius: float = Field(5.0, gt=0, description="opencv: neighbourhood in pixels")
+    detail: float = Field(
+        0.0, ge=0, le=1, description="opencv: share of the surroundings' detail that is laid over the smooth fill", **LATER
+    )
     dilate: float = Field(0.012, ge=0, description="mask dilation, as a share of the image's longer side")
     feather: float = Field(0.006, ge=0, description="soft border inside the dilated mask, as a share of the longer side")
     context: float = Field(0.5, ge=0, description="crop margin around a group, as a share of its longer side")

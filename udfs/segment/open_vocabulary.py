@@ -111,6 +111,7 @@ class OpenVocabulary:
         a "hot dog".
         """
         import torch
+        from torchvision.ops import clip_boxes_to_image
 
         height, width = picture.shape[:2]
         scale = torch.tensor([width, height, width, height], device=self._device)
@@ -119,7 +120,8 @@ class OpenVocabulary:
         tokens = output.logits[0].sigmoid()
         spans = [tokens[:, span].mean(1) for spans in prompt.tokens for span in spans]
         centre, size = output.pred_boxes[0].split(2, 1)
-        return torch.cat([centre - size / 2, centre + size / 2], 1) * scale, torch.stack(spans, 1)
+        boxes = torch.cat([centre - size / 2, centre + size / 2], 1) * scale
+        return clip_boxes_to_image(boxes, (height, width)), torch.stack(spans, 1)
 
     def _prompts(self, texts: Sequence[tuple[str, Sequence[Span]]]) -> Iterator[Prompt]:
         """Join texts, with spans of characters that are asked for, into prompts that fit the text encoder.
