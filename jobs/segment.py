@@ -16,13 +16,13 @@ def transform(batch: Batch) -> DataFrame:
     """Records in, instances out. Image bytes are not shuffled: the narrow side of the join is broadcast to them."""
     settings = batch.settings.segmenter
     segment = model_udf("udfs.segment.segmenter:Segmenter", batch.settings, f"instances ARRAY<{INSTANCE}>", settings.batch_size)
-    grounded = ("texts", "captions") if settings.kind == "grounded" else ()  # others do not read them
     images = batch.lookup("images").withColumnRenamed("captions", "texts")
-    images = images.select("ingest_batch", "record_id", "annotations", *grounded[:1], "image")
-    records = batch.rows.select("record_id", *grounded[1:])
+    records = batch.rows.select("record_id", "captions")
+    # What the model does not read, Spark does not load.
+    words = ("texts", "captions") if settings.kind == "grounded" else ()
     return (
         images.join(F.broadcast(records), on="record_id", how="inner")
-        .select("ingest_batch", "record_id", segment(F.struct("annotations", *grounded, "image")).alias("result"))
+        .select("ingest_batch", "record_id", segment(F.struct("annotations", *words, "image")).alias("result"))
         .select("ingest_batch", "record_id", "result.*", F.lit(settings.kind).alias("segmenter"))
     )
 

@@ -22,7 +22,7 @@ BEST = 5  # one of so many tiles that fit best is taken, so that none repeats
 GRID = 4  # colours are compared at so many places a side
 FAR = 0.02  # how much a far tile must fit better: squared levels, for each squared pixel of distance and pixel of a tile's side
 STRONGEST = 2.5  # detail stronger than this many usual deviations is an edge of something
-FADE = 3.0  # pixels from the border in which detail fades in
+FADE = 2.0  # pixels inside the border over which detail fades in
 
 
 def add_detail(fill: Rgb, hole: Hole, share: float) -> Rgb:
@@ -44,8 +44,7 @@ def add_detail(fill: Rgb, hole: Hole, share: float) -> Rgb:
     targets = _targets(hole, side)
     chosen = _matches(blurred, targets, sources, side, chance)
     detail = _laid(_without_edges(picture - blurred, hole, side), targets, chosen, side)
-    inside = cv2.distanceTransform(hole.mask.astype(np.uint8), cv2.DIST_L2, 3)
-    out = fill + share * detail * np.clip(inside / FADE, 0, 1)[..., None]
+    out = fill + share * detail * masks.feather(hole.mask, FADE)[..., None]
     return np.asarray(np.rint(np.clip(out, 0, 255)), dtype=np.uint8)
 
 

@@ -50,7 +50,7 @@ class Grounded(OpenVocabulary):
                 best_scores, best = scores.max(1)
                 labels = torch.tensor([self._labels.index(phrase.label) for phrase in phrases], device=best.device)
                 passes.append((boxes, best_scores, labels[best]))
-            detections = self._best(picture, passes)
+            detections = self._best(passes)
             referred: list[list[PhraseRow]] = [[] for _ in detections]
             for boxes, scores, phrases in answers:
                 for rows, more in zip(referred, self._refer(detections, boxes, scores, phrases), strict=True):

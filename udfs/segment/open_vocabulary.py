@@ -71,17 +71,16 @@ class OpenVocabulary:
         import torch
 
         with torch.inference_mode():
-            return self._best(picture, list(self._score(picture)))
+            return self._best(list(self._score(picture)))
 
-    def _best(self, picture: np.ndarray, passes: Sequence[tuple[Any, Any, Any]]) -> list[Detection]:
+    def _best(self, passes: Sequence[tuple[Any, Any, Any]]) -> list[Detection]:
         """The sure boxes of all passes, each object once, best first. A pass has boxes [n, 4], scores [n], label numbers [n]."""
         import torch
-        from torchvision.ops import batched_nms, clip_boxes_to_image
+        from torchvision.ops import batched_nms
 
         boxes = torch.cat([boxes for boxes, _, _ in passes]).float().cpu()
         scores = torch.cat([scores for _, scores, _ in passes]).float().cpu()
         labels = torch.cat([labels for _, _, labels in passes]).cpu()
-        boxes = clip_boxes_to_image(boxes, picture.shape[:2])
         sure = (scores > self._confidence) & ((boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1)
         boxes, scores, labels = boxes[sure], scores[sure], labels[sure]
         kept = batched_nms(boxes, scores, labels, NMS_IOU)[: self._limit]
@@ -89,13 +88,15 @@ class OpenVocabulary:
         return [Detection(self._labels[label], score, tuple(box)) for box, score, label in triples]
 
     def _labels_by_owl(self, picture: np.ndarray) -> Iterator[tuple[Any, Any, Any]]:
-        """Boxes [n, 4] in pixels, scores [n] and label numbers [n]: one pass with a query for each label."""
+        """Boxes [n, 4] in pixels, clipped, scores [n] and label numbers [n]: one pass with a query for each label."""
+        from torchvision.ops import clip_boxes_to_image
+
         queries = [[f"a photo of a {label}" for label in self._labels]]
         inputs = self._processor(text=queries, images=picture, return_tensors="pt").to(self._device)
         detections = self._processor.post_process_grounded_object_detection(
             self._model(**inputs), threshold=self._confidence, target_sizes=[picture.shape[:2]]
         )[0]
-        yield detections["boxes"], detections["scores"], detections["labels"]
+        yield clip_boxes_to_image(detections["boxes"], picture.shape[:2]), detections["scores"], detections["labels"]
 
     def _labels_by_grounding_dino(self, picture: np.ndarray) -> Iterator[tuple[Any, Any, Any]]:
         """Boxes, scores and label numbers, as ``_labels_by_owl``: one pass for each prompt, which holds as many labels as fit."""
@@ -105,7 +106,7 @@ class OpenVocabulary:
             yield boxes, scores, best + prompt.first
 
     def _pass(self, picture: np.ndarray, prompt: Prompt) -> tuple[Any, Any]:
-        """One pass of Grounding DINO: boxes [n, 4] in pixels, and how well each fits each of the prompt's spans [n, spans].
+        """One pass of Grounding DINO: clipped boxes [n, 4] in pixels, and how well each fits each span [n, spans].
 
         A span's score is the mean over its own tokens, as in GLIP (Li et al. 2022). By its highest token, every dog would be
         a "hot dog".
