@@ -11,11 +11,12 @@ from scipy.stats import binomtest
 from jobs.engine.stream import Run
 from jobs.engine.tables import schema
 from jobs.engine.views import create_views
+from jobs.look.measure.stages import reviewed
 from jobs.look.review import export_page
 from jobs.look.review.choose import KEY, add_context, choose, gather_pictures, side_of
 from jobs.look.review.page import facts_of, marked, render
 from jobs.look.review.summary import Share, lines, recall_of, share_of, summarise, wilson
-from jobs.look.review.verdicts import REASONS, ReviewError, Verdict, import_verdicts, read_verdicts
+from jobs.look.review.verdicts import QUESTIONS, REASONS, ReviewError, Verdict, import_verdicts, read_verdicts
 from jobs.publish import publish
 from tests.support.report_example import MARKUP
 from tests.support.review_example import START, example_page, facts, review_of, saved, write
@@ -336,7 +337,8 @@ def test_precision_is_that_of_the_random_part(fresh: Run, tmp_path: Path) -> Non
     kept = [facts_of(row) for row in drawn if row["stratum"] == "random" and row["kept"]]
     lost = [facts_of(row) for row in drawn if row["stratum"] == "random" and not row["kept"]]
     doubtful = [facts_of(row) for row in drawn if row["stratum"] == "doubtful"]
-    reviews = [review_of(pair, *(("reject", "smear") if index < 3 else ("accept",))) for index, pair in enumerate(kept)]
+    bad = [("reject", "smear"), ("reject", "smear", "grammar"), ("reject",)]
+    reviews = [review_of(pair, *verdict) for pair, verdict in zip(kept, [*bad, *[("accept",)] * (len(kept) - 3)], strict=True)]
     reviews += [review_of(pair, *(("reject", "object_left") if index else ("accept",))) for index, pair in enumerate(lost)]
     import_verdicts(fresh.store, fresh.settings, [write(tmp_path, *reviews, *(review_of(pair, "reject") for pair in doubtful))])
     (estimate,) = summarise(fresh.store).filters
@@ -344,8 +346,19 @@ def test_precision_is_that_of_the_random_part(fresh: Run, tmp_path: Path) -> Non
     assert (estimate.missed.accepted, estimate.missed.judged, estimate.rejected) == (1, 6, 8)
     assert estimate.precision.low is not None and estimate.precision.low < 6 / 9 < (estimate.precision.high or 0)
     assert estimate.recall is not None and estimate.recall[0] == pytest.approx((32 * 6 / 9) / (32 * 6 / 9 + 8 / 6))
-    assert estimate.faults == {"smear": 3}
+    assert estimate.faults == {"smear": 2, "grammar": 1}
+    # The pair without a reason answers no question.
+    answers = {question: (share.accepted, share.judged) for question, share in estimate.questions.items()}
+    assert answers == {"gone": (8, 8), "text": (7, 8), "natural": (6, 8)}
+    assert {hole: share.judged for hole, share in estimate.natural.items()} == {"6% and more": 8}
     assert any("precision  0.667" in line for line in lines(summarise(fresh.store)))
+    (section,) = reviewed(fresh.store)
+    assert [row[1:3] for row in section.rows if row[0] == "kept pairs"] == [
+        ("are good in all", "0.667"),
+        (QUESTIONS["gone"], "1.000"),
+        (QUESTIONS["text"], "0.875"),
+        (QUESTIONS["natural"], "0.750"),
+    ]
 
 
 def test_a_snapshot_follows_the_reviews(fresh: Run, tmp_path: Path) -> None:

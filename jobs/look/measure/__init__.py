@@ -8,7 +8,7 @@ collected.
 from jobs.engine.tables import Store
 from jobs.engine.views import create_views, current_rows
 from jobs.look.measure.section import Section, markdown
-from jobs.look.measure.stages import calls, gone, kept, plan_scores, seconds, sizes, texts
+from jobs.look.measure.stages import calls, gone, kept, plan_scores, reviewed, seconds, sizes, texts
 from jobs.look.measure.truth import components, masks, union_iou
 from jobs.settings import Settings
 
@@ -36,5 +36,6 @@ def measure(store: Store, settings: Settings) -> list[Section]:
         calls(store),
         *texts(store),
         *kept(store),
+        *reviewed(store),
         seconds(store),
     ]

@@ -6,6 +6,8 @@ from pyspark.sql import functions as F
 from jobs.engine.tables import Store
 from jobs.engine.views import run_query, view_name
 from jobs.look.measure.section import QUERIES, Section, printed
+from jobs.look.review.summary import Share, summarise
+from jobs.look.review.verdicts import QUESTIONS
 from jobs.look.status import current_runs
 
 
@@ -88,6 +90,31 @@ def kept(store: Store) -> list[Section]:
             printed(reasons),
         ),
     ]
+
+
+def reviewed(store: Store) -> list[Section]:
+    """What people said of the pairs that were drawn at random; a section for each policy that they were drawn under."""
+    return [
+        Section(
+            "What people said",
+            f"Pairs that people judged of those drawn at random under the policy: {policy.policy}. Kept pairs: {policy.kept}; "
+            f"rejected pairs: {policy.rejected}. Intervals of 95%, by photograph.",
+            ("share of", "that", "share", "interval", "judged", "photographs"),
+            (
+                _judged("kept pairs", "are good in all", policy.precision),
+                *(_judged("kept pairs", QUESTIONS[question], share) for question, share in policy.questions.items()),
+                *(_judged(f"kept pairs, hole {hole}", QUESTIONS["natural"], share) for hole, share in policy.natural.items()),
+                _judged("rejected pairs", "are good in all", policy.missed),
+            ),
+        )
+        for policy in summarise(store).filters
+    ]
+
+
+def _judged(part: str, what: str, share: Share) -> tuple[str, ...]:
+    if share.value is None:
+        return part, what, "", "", "0", "0"
+    return part, what, f"{share.value:.3f}", f"{share.low:.3f} to {share.high:.3f}", str(share.judged), str(share.records)
 
 
 def seconds(store: Store) -> Section:

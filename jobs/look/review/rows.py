@@ -62,6 +62,7 @@ class VerdictRow(TypedDict):
     population: int | None
     kept: bool
     policy: str
+    edited_fraction: float
 
 
 class ReviewRow(TypedDict):

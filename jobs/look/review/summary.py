@@ -15,9 +15,11 @@ from jobs.engine.policy import IMAGE_VERSION, TEXT_VERSION
 from jobs.engine.tables import Store
 from jobs.engine.views import latest, run_query
 from jobs.look.review.rows import PairKey, VerdictRow
+from jobs.look.review.verdicts import QUESTIONS, REASONS
 
 QUERIES = Path(__file__).parent / "queries"
 Z = 1.959964  # of a 95% interval
+HOLES = {"under 2%": 0.02, "2 to 6%": 0.06, "6% and more": 1.01}  # of the image: share up to which a hole has this size
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Filter:
     """One policy, as it was when its pairs were exported.
 
     ``precision``: share of the kept pairs that are good. ``missed``: share of the rejected pairs that are good. ``recall``: share
-    of the good pairs that are kept, with bounds; None unless pairs of both kinds were judged. ``faults``: how often people gave
-    each reason for a kept pair, which may have several.
+    of the good pairs that are kept, with bounds; None unless pairs of both kinds were judged. ``questions``: share of the kept
+    pairs without a reason that answers this question (of ``jobs.look.review.verdicts.QUESTIONS``) with no; a pair that was
+    rejected without any reason is left out. ``natural``: that share of the last question by the size of the hole. ``faults``: how
+    often people gave each reason for a kept pair, which may have several.
     """
 
     policy: str
@@ -47,6 +51,8 @@ class Filter:
     precision: Share
     missed: Share
     recall: tuple[float, float, float] | None
+    questions: dict[str, Share]
+    natural: dict[str, Share]
     faults: dict[str, int]
 
 
@@ -146,6 +152,10 @@ def lines(summary: Summary) -> Iterator[str]:
             value, low, high = policy.recall
             yield f"  recall     {value:.3f} ({low:.3f} to {high:.3f}): share of all good pairs that are kept"
         yield f"  missed     {_shown(policy.missed)}: share of the {policy.rejected} rejected pairs that are good"
+        for question, share in policy.questions.items():
+            yield f"  {question:9}  {_shown(share)}: share of the kept pairs where {QUESTIONS[question]}"
+        for hole, share in policy.natural.items():
+            yield f"    hole {hole + ':':12} {_shown(share)}"
         if policy.faults:
             counts = ", ".join(f"{reason} {count}" for reason, count in policy.faults.items())
             yield f"  faults     {counts}: reasons given for kept pairs"
@@ -171,7 +181,22 @@ def _filter(
         shares[kept] = share_of([good[pair] for pair in part], [pair[0] for pair in part])
     counts = Counter(reason for pair, row in drawn.items() if row["kept"] for reason in faults[pair])
     recall = recall_of(shares[True], shares[False], sizes[True], sizes[False])
-    return Filter(policy, sizes[True], sizes[False], shares[True], shares[False], recall, dict(counts.most_common()))
+    answered = {pair: row for pair, row in drawn.items() if row["kept"] and (good[pair] or faults[pair])}
+    by_hole: dict[str, list[PairKey]] = {hole: [] for hole in HOLES}
+    for pair, row in answered.items():
+        by_hole[next(hole for hole, top in HOLES.items() if row["edited_fraction"] < top)].append(pair)
+    return Filter(
+        policy, sizes[True], sizes[False], shares[True], shares[False], recall,
+        {question: _answered(question, list(answered), faults) for question in QUESTIONS},
+        {hole: _answered("natural", pairs, faults) for hole, pairs in by_hole.items() if pairs},
+        dict(counts.most_common()),
+    )  # fmt: skip
+
+
+def _answered(question: str, pairs: Sequence[PairKey], faults: Mapping[PairKey, set[str]]) -> Share:
+    """The share of pairs without a reason that answers the question with no."""
+    yes = [all(REASONS[reason][2] != question for reason in faults[pair]) for pair in pairs]
+    return share_of(yes, [record for record, *_ in pairs])
 
 
 def _last_verdicts(store: Store) -> list[VerdictRow]:

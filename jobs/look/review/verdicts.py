@@ -22,17 +22,24 @@ from udfs.files import file_errors
 
 FORMAT = "dualset-review-1"
 LARGEST = 64 << 20  # bytes of a file: thousands of times what a page saves
-# Code: the page's text for it, and whether it is a fault of the image, for any of its texts. In the order of the keys 1 to 9.
-REASONS: dict[str, tuple[str, Literal["image", "text"]]] = {
-    "object_left": ("what was removed is still there", "image"),
-    "other_gone": ("something else is gone or damaged", "image"),
-    "smear": ("a smear or hole that one sees", "image"),
-    "shadow": ("its shadow or reflection is left", "image"),
-    "invented": ("something new has appeared", "image"),
-    "names_gone": ("still names what is gone", "text"),
-    "untrue": ("says what the image does not show", "text"),
-    "lost_words": ("left out more than what is gone", "text"),
-    "grammar": ("bad grammar or makes no sense", "text"),
+# What a person is asked of a pair; each reason answers one of these with no.
+QUESTIONS = {
+    "gone": "what was removed is gone, all of it and nothing else",
+    "text": "the text is true and good English",
+    "natural": "one would take the image for a photograph",
+}
+# Code: the page's text for it, whether it is a fault of the image, for any of its texts, and the question that it answers. In the
+# order of the keys 1 to 9.
+REASONS: dict[str, tuple[str, Literal["image", "text"], Literal["gone", "text", "natural"]]] = {
+    "object_left": ("what was removed is still there", "image", "gone"),
+    "other_gone": ("something else is gone or damaged", "image", "gone"),
+    "smear": ("a smear or hole that one sees", "image", "natural"),
+    "shadow": ("its shadow or reflection is left", "image", "natural"),
+    "invented": ("something new has appeared", "image", "gone"),
+    "names_gone": ("still names what is gone", "text", "text"),
+    "untrue": ("says what the image does not show", "text", "text"),
+    "lost_words": ("left out more than what is gone", "text", "text"),
+    "grammar": ("bad grammar or makes no sense", "text", "text"),
 }
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=500)]
