@@ -60,6 +60,17 @@ def test_a_mention_is_a_slice_of_its_caption():
         ("a train's wheels and a man's hand", ["train", "person"]),  # parts
         ("a room with no dog or cat and a bed", ["bed"]),
         ("a man without a hat or a dog", ["person"]),
+        # After "a" and a person, a word in "s" is a verb.
+        ("A child kicks a ball", ["person", "sports ball"]),
+        ("One blonde-haired child squeezes paint", ["person"]),
+        ("A child slides while another child watches", ["person", "person"]),
+        ("A boy pets a kitten", ["person", "cat"]),
+        ("A woman holding a baby points at a clock", ["person", "person", "clock"]),
+        ("A family of 7 poses", ["person"]),
+        ("Two couples pose near crowds", ["person", "person"]),
+        ("A young male surfing and a child upside down", ["person", "person"]),
+        ("A car with child seats and a baby bottles", ["car"]),
+        ("A dirt biker, a scuba diver and a goalie", ["person", "person", "person"]),
     ],
 )
 def test_what_a_caption_surely_names(caption, named):
@@ -86,6 +97,10 @@ def test_what_a_caption_surely_names(caption, named):
         ("a street and a blue sky over some buildings", set()),  # scenery
         ("a quokka", {"*"}),  # in no list: it may be anything
         ("many items", {"*"}),
+        ("The small child climbs a wall", {"person"}),  # or child climbs, like baby clothes
+        ("Two teams play", {"person"}),
+        ("The spelunker finds water", {"*"}),
+        ("Two girls in silk dresses", set()),
     ],
 )
 def test_what_a_caption_perhaps_names(caption, named):

@@ -76,6 +76,7 @@ def test_what_a_component_carries_names_it():
         ("Two cows with a boy on their backs.", "A boy on their backs.", "cow", "person", "dangling_pronoun"),
         ("A truck with its lights on and a dog.", "Its lights on and a dog.", "truck", "dog", "dangling_pronoun"),
         ("A boy riding a skateboard on the side of a ramp.", "A boy of a ramp.", "skateboard", "person", "wrong_of"),
+        ("A dog in green grass with its tongue out.", "Green grass with tongue out.", "dog", "", "leftover_attachment"),
         ("This is a bus.", "This.", "bus", "", "bare_pronoun"),
         ("On a mat are a cat and two dogs.", "On a mat are a cat.", "dog", "cat", "bad_agreement"),
         ("A dog and a girl play.", "A dog play.", "person", "dog", "bad_agreement"),

@@ -22,6 +22,8 @@ from udfs.captions.vocabulary import ANY, Term, Vocabulary, vocabulary
 Mention = dict[str, Any]
 
 _ARTICLES = frozenset({"a", "an", "any", "the"})
+_SINGULAR = frozenset({"a", "an", "one", "another", "each", "every", "this", "that"})
+_ABOUT_THEM = frozenset({"both", "all", "each", "upside"})
 _ALTERNATIVES = _ARTICLES | {"or"}
 
 
@@ -56,6 +58,8 @@ def _only_describes(parse: Parse, match: Match) -> bool:
     after = parse.owner.get(match.last + 1) if following else None
     if head == "orange" and _is_colour(parse, match):
         return True
+    if "person" in match.readings and following and _acts(parse, match, following.text):
+        return False
     if after and "person" in match.readings:
         young = head in lexicon["kin"] or head in ("child", "kid", "boy", "girl")
         if young and not lexicon.group("animals").isdisjoint(after.readings):
@@ -78,15 +82,48 @@ def _only_describes(parse: Parse, match: Match) -> bool:
         after = parse.owner[match.last + 2]  # "an orange spotted cat"
     if following.text in ("left", "right") and match.last + 2 < len(words) and words[match.last + 2].text == "of":
         return False  # "a navy tie left of a sock"
-    return head in lexicon["adjectival"] and ((after is not None and after.term.noun) or may_be_nominal(following.text))
+    if head not in lexicon["adjectival"] or ("person" in match.readings and after is None and _may_act(following.text)):
+        return False
+    return (after is not None and after.term.noun) or may_be_nominal(following.text)
+
+
+def _is_inside(text: str) -> bool:
+    """Whether a word may stand between a determiner and its noun."""
+    lexicon = vocabulary()
+    return text not in lexicon["stop"] | lexicon["determiners"] and (text.endswith("ed") or may_be_nominal(text))
+
+
+def _may_act(text: str) -> bool:
+    """Whether the word after a person may be what the person does: "the child climbs", but also "the baby clothes"."""
+    return text.endswith("s") and "VERB" in parts_of_speech(text)
+
+
+def _acts(parse: Parse, match: Match, following: str) -> bool:
+    """Whether the word after a person is surely what the person does, or how: "a boy pets", "a male surfing", "a child both".
+
+    After "a" and a singular, a word in "s" can only be a verb.
+    """
+    if following in _ABOUT_THEM:
+        return True
+    if following.endswith("ing"):
+        return "VERB" in parts_of_speech(following) and "person" not in getattr(parse.owner.get(match.last + 1), "readings", ())
+    return _determiner(parse, match.first) in _SINGULAR and not match.term.plural and _may_act(following)
+
+
+def _determiner(parse: Parse, first: int) -> str:
+    """The word before the adjectives of the noun at word ``first``: its determiner, if it has one."""
+    words, i = parse.words, first - 1
+    while i > 0 and first - i < REACH and i not in parse.owner and words[i].gap in " -," and _is_inside(words[i].text):
+        i -= 1
+    return words[i].text if i >= 0 else ""
 
 
 def _is_bare_number(parse: Parse, i: int) -> bool:
-    """Whether word ``i`` is a numeral without a noun after it ("family of four")."""
-    if i >= len(parse.words) or parse.words[i].text not in vocabulary().numbers:
+    """Whether word ``i`` is a numeral without a noun after it ("family of four", "family of 7 poses")."""
+    if i >= len(parse.words) or not (parse.words[i].text in vocabulary().numbers or parse.words[i].text.isdecimal()):
         return False
     following = parse.following(i)
-    return following is None or not (i + 1 in parse.owner or may_be_nominal(following.text))
+    return following is None or not (i + 1 in parse.owner or (may_be_nominal(following.text) and not _may_act(following.text)))
 
 
 def _is_colour(parse: Parse, match: Match) -> bool:
@@ -156,8 +193,18 @@ def _make_uncertain(parse: Parse, match: Match) -> None:
         or _depicted(parse, match)
         or _modifies(parse, match, labels, parts)
         or _is_verb(parse, match)
+        or _may_describe(parse, match)
     ):
         match.readings = dict.fromkeys(match.readings, False)
+
+
+def _may_describe(parse: Parse, match: Match) -> bool:
+    """ "The baby clothes", "child seats", but not "a child seats": after "a" what follows can only be a verb."""
+    following = parse.following(match.last)
+    if following is None or match.last + 1 in parse.owner or match.head not in vocabulary()["adjectival"]:
+        return False
+    ambiguous = _may_act(following.text) and may_be_nominal(following.text)
+    return len(match.term.words) == 1 and ambiguous and not _acts(parse, match, following.text)
 
 
 def _depicted(parse: Parse, match: Match) -> bool:
@@ -208,8 +255,11 @@ def _unknown_nouns(caption: str, parse: Parse) -> list[Mention]:
         if i in parse.owner or len(word.text) < 3 or word.gap == "'" or not word.text.isalpha() or _is_known(word.text, lexicon):
             continue
         before, following = parse.words[i - 1].text if i else "", parse.following(i)
-        modifier = following is not None and (i + 1 in parse.owner or may_be_nominal(following.text))
-        if modifier or (word.capital and before) or before in NEGATORS:
+        modifies = following is not None and (i + 1 in parse.owner or may_be_nominal(following.text))
+        # "The spelunker finds", but not "blue camo pants".
+        if modifies and i + 1 not in parse.owner and _may_act(following.text) and not _is_known(following.text, lexicon):
+            modifies = _determiner(parse, i) not in _SINGULAR | {"the"}
+        if modifies or (word.capital and before) or before in NEGATORS:
             continue
         tags = parts_of_speech(word.text)
         if set(tags) == {"NOUN"} or (not tags and (before in lexicon["determiners"] or is_adjective(before))):

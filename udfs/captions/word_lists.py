@@ -251,6 +251,11 @@ BODY = word_set(
     " expression thumb ponytail bangs curls hips waist wrist chin cheek hoof hooves claws snout antlers"
     " faces hairs bun dreadlocks mouths noses necks tongues beards laps trunks bellies"
 )
+# Parts of the body that no thing has: without a living owner they are left over.
+LIMBS = word_set(
+    "beard mustache moustache mouth mouths hand hands finger fingers knee knees tongue tongues paw paws tusk tusks fur mane"
+    " beak tattoo tattoos thumb ponytail wrist chin cheek hoof hooves claws snout antlers lips smile"
+)
 PROXIMITY = word_set("near by beside next_to behind under above below alongside against between around")
 NEAR = word_set("near by beside next_to alongside close_to")
 LOCATIVE = PROXIMITY | word_set(

@@ -106,6 +106,8 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
     failed |= _mention_faults(original, text, set(removed), set(kept), trees[0], gone)
     if apart:
         failed |= _faults_apart(original, text, apart)
+    if set(removed) & ANIMATE and _ownerless_limb(trees[1]):
+        failed.add("leftover_attachment")
     failed |= _grammar_faults(original, text, trees)
     failed |= _meaning_faults(trees, after, gone)
     if word_lists.FORBIDDEN & set(after):
@@ -221,6 +223,12 @@ def _ownerless(text: str, removed: set[str], sure: set[str]) -> bool:
     if "person" not in removed or sure & (ANIMATE | {"teddy bear"}):
         return False
     return bool({"his", "her", "he", "she", "hers", "him", "himself", "herself"} & set(_WORD.findall(text.lower())))
+
+
+def _ownerless_limb(tree: list[Node]) -> bool:
+    """Whether a part of a body is left in a text that names nobody who may have it: "green grass with tongue hanging out"."""
+    alive = any(node.animate or node.labels & {"teddy bear"} for node in tree)
+    return not alive and any(node.head in word_lists.LIMBS for node in tree)
 
 
 def _grammar_faults(original: str, text: str, trees: tuple[list[Node], list[Node]]) -> set[str]:
