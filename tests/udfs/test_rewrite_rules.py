@@ -317,6 +317,25 @@ WORDS = st.sampled_from(
 )
 
 
+@pytest.mark.parametrize(
+    ("caption", "removed", "seen", "expected"),
+    [
+        ("A boy is catching a frisbee in front of a wooden gate.", "person", "", "A wooden gate."),
+        ("A boy is catching a frisbee in front of a wooden gate.", "person", "frisbee", "A frisbee in front of a wooden gate."),
+        ("Two dogs run with a tennis ball across the snowy dirt.", "dog", "", "The snowy dirt."),
+        ("A woman on a skateboard near a car", "person", "car", "A car"),
+        ("A woman holding a violin near a car", "person", "car", "A car"),
+        ("A woman holding a dog near a car", "person", "car", "A dog near a car"),  # it has legs of its own
+        ("A woman looking at a frisbee near a car", "person", "car", "A frisbee near a car"),
+        ("A bird with a frisbee near a car", "bird", "car", "A frisbee near a car"),
+    ],
+)
+def test_what_is_in_the_hand_goes_along_unless_it_has_a_mask_of_its_own(caption, removed, seen, expected):
+    family = [removed, *([seen] if seen else [])]
+    mentions = [m | {"bit": family.index(m["label"]) if m["label"] in family else -1} for m in find_mentions(caption)]
+    assert remove(caption, mentions, 1) == expected
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(WORDS, max_size=25).map(" ".join), st.integers(0, 15))
 def test_any_order_of_words_gives_a_text_or_a_reason(caption, subset):

@@ -20,7 +20,7 @@ from udfs.captions.matching import WORD, Match, Parse
 from udfs.captions.mentions import Mention, parse_caption
 from udfs.captions.vocabulary import ANY, vocabulary
 
-VERSION = 3  # of the rules; the word lists have their own digest
+VERSION = 4  # of the rules; the word lists have their own digest
 PORTIONS = frozenset({"pieces", "items", "kinds", "types", "sorts"})  # each may belong to a different class
 MAX_COUNT = 50  # larger numbers are estimates, and no detector counts that far
 

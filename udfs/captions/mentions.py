@@ -257,7 +257,13 @@ def _unknown_nouns(caption: str, parse: Parse) -> list[Mention]:
         before, following = parse.words[i - 1].text if i else "", parse.following(i)
         modifies = following is not None and (i + 1 in parse.owner or may_be_nominal(following.text))
         # "The spelunker finds", but not "blue camo pants".
-        if modifies and i + 1 not in parse.owner and _may_act(following.text) and not _is_known(following.text, lexicon):
+        if (
+            modifies
+            and following
+            and i + 1 not in parse.owner
+            and _may_act(following.text)
+            and not _is_known(following.text, lexicon)
+        ):
             modifies = _determiner(parse, i) not in _SINGULAR | {"the"}
         if modifies or (word.capital and before) or before in NEGATORS:
             continue

@@ -263,6 +263,11 @@ LOCATIVE = PROXIMITY | word_set(
 )
 INANIMATE_ALONE = word_set("park fly drive float move travel stop")
 RIDDEN = frozenset({"surfboard", "skateboard", "skis", "snowboard", "bicycle", "motorcycle", "horse", "elephant"})
+# What one does to a thing that one has in the hand, in the mouth or under oneself.
+IN_HAND = word_set(
+    "hold carry swing throw toss catch ride fly use play strum grip grab grasp clutch lift raise wave drink eat chew bite fetch"
+    " bring retrieve juggle bounce dribble have kick hit push pull drag wield smoke read blow squeeze spray fire shoot"
+)
 FORBIDDEN = word_set("no without empty only removed")
 # Regions and parts: "the nose of a plane" is deleted with the plane.
 PARTS = word_set(

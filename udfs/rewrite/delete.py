@@ -8,12 +8,16 @@ from udfs.captions.lexicon import attached_words
 from udfs.captions.tree import Node
 
 
-def deleted_nodes(nodes: Sequence[Node], targets: Collection[int], spare: bool) -> set[int]:
+def deleted_nodes(
+    nodes: Sequence[Node], targets: Collection[int], spare: bool, seen: Collection[tuple[int, int]] = ()
+) -> set[int]:
     """Indices of all nodes deleted with ``targets``: their tails, clothes, parts and whatever cannot stand alone.
 
-    ``spare``: keep other nouns ("a flag") although the node that they were attached to is deleted.
+    ``spare``: keep other nouns ("a flag") although the node that they were attached to is deleted. ``seen``: where in the caption
+    (start, end) things are named that have a mask of their own.
     """
     deleted = set(targets) | {n.index for n in nodes if n.phrase is None and n.mute}
+    deleted |= {n.index for n in nodes if _in_hand(n, targets, seen)}
     for node in nodes:
         # "this is a bus": the subject is the bus.
         copular = node.index in deleted and node.role == "verb" and node.verb is not None and node.verb.lemma == "be"
@@ -37,6 +41,23 @@ def deleted_nodes(nodes: Sequence[Node], targets: Collection[int], spare: bool) 
             if targets and node.index not in deleted and node.role != "root" and _orphaned(nodes, node, deleted):
                 deleted.add(node.index)
     return deleted
+
+
+def _in_hand(node: Node, targets: Collection[int], seen: Collection[tuple[int, int]]) -> bool:
+    """Whether a thing is held, used or ridden by somebody who is removed, and no detector has told it from them.
+
+    Its pixels are mostly theirs. A thing that is a component has a mask of its own, and stays or goes by itself.
+    """
+    first = node.head_of_list or node
+    holder = first.parent
+    if node.phrase is None or holder is None or holder.index not in targets or not holder.animate or node.animate or node.place:
+        return False
+    if any((mention["start"], mention["end"]) in seen for mention in node.phrase.mentions):
+        return False
+    if first.role == "verb":
+        return first.verb is not None and first.verb.lemma in word_lists.IN_HAND
+    carries = bool(holder.labels & {"person", "dog"})  # a bird with a hydrant does not hold it
+    return (first.prep == "with" and carries) or (first.prep == "on" and bool(node.labels & word_lists.RIDDEN))
 
 
 def _goes_with_parent(nodes: Sequence[Node], node: Node, deleted: set[int], targets: Collection[int], spare: bool) -> bool:

@@ -6,7 +6,7 @@ Tokens (``udfs.captions.tokens``) become chunks (``udfs.captions.chunks``), chun
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,18 +41,23 @@ def remove(caption: str, mentions: Sequence[Mention], subset: int) -> str | None
 
 def rewrite(caption: str, mentions: Sequence[Mention], subset: int) -> Removal:
     """Like ``remove``, with the reason when there is no text."""
-    return without(caption, mentions, [m for m in mentions if m["bit"] >= 0 and subset >> m["bit"] & 1])
+    seen = [m for m in mentions if m["bit"] >= 0]
+    return without(caption, mentions, [m for m in seen if subset >> m["bit"] & 1], seen)
 
 
-def without(caption: str, mentions: Sequence[Mention], gone: Sequence[Mention]) -> Removal:
-    """Rewrite a caption without some of its mentions, ``gone``: all that refer to what is removed."""
+def without(caption: str, mentions: Sequence[Mention], gone: Sequence[Mention], seen: Sequence[Mention]) -> Removal:
+    """Rewrite a caption without some of its mentions, ``gone``: all that refer to what is removed.
+
+    ``seen`` refer to components, each of which has a mask of its own: they do not go with whoever holds them.
+    """
     if len(caption) > MAX_CHARS or not gone:
         return Removal(None, "not_rewritable")
     spans = [(m["start"], m["end"]) for m in mentions if m["certain"]]
     chunks = chunk(tokenise(caption, spans), mentions)
     try:
         sentences = [(build_tree(part), stop) for part, stop in _sentences(chunks)]
-        texts = [(_without(caption, nodes, gone), stop) for nodes, stop in sentences]
+        places = {(m["start"], m["end"]) for m in seen if m["certain"]}
+        texts = [(_without(caption, nodes, gone, places), stop) for nodes, stop in sentences]
     except ParseError:
         return Removal(None, "not_rewritable")
     kept = [(text, stop) for text, stop in texts if text]
@@ -78,7 +83,7 @@ def _sentences(chunks: Sequence[Chunk]) -> list[tuple[list[Chunk], str]]:
     return [*sentences, (part, "")] if part else sentences
 
 
-def _without(caption: str, nodes: Sequence[Node], gone: Sequence[Mention]) -> str:
+def _without(caption: str, nodes: Sequence[Node], gone: Sequence[Mention], seen: Collection[tuple[int, int]]) -> str:
     """One sentence without the mentions in ``gone``; an empty string if nothing is left."""
     start, end = _extent(nodes)
     targets = [m for m in gone if start <= m["start"] < end]
@@ -94,7 +99,7 @@ def _without(caption: str, nodes: Sequence[Node], gone: Sequence[Mention]) -> st
         raise ParseError("a clause before the main clause")
     removed = {m["label"] for m in gone if m["certain"]}
     for spare in (False, True):
-        deleted = deleted_nodes(nodes, marked, spare)
+        deleted = deleted_nodes(nodes, marked, spare, seen)
         if any(n.index not in deleted and _carries_text(n, nodes, deleted) for n in nodes):
             outcome = _reattached(nodes, deleted, removed)
             first = next((i for i in outcome.places if nodes[i].phrase), None)
