@@ -48,14 +48,14 @@ transform(components, c -> struct(coalesce(c.name, c.label) AS label,
     transform(concat(c.instances, c.attached), i -> instances[i].box) AS boxes))
 """
 DUAL_COLUMNS = (
-    "subset", "removed", "edited_fraction", "seam", "reused", "seed", "width", "height", "image", "status", "error",
+    "subset", "removed", "edited_fraction", "seam", "smear", "reused", "seed", "width", "height", "image", "status", "error",
 )  # fmt: skip
 # An image that fails as a whole still gets its 2^n rows, each with the reason.
 _NULLS = ", ".join(
     f"cast(null AS {kind}) AS {name}"
     for name, kind in zip(
-        DUAL_COLUMNS[1:9],
-        ("ARRAY<STRING>", "DOUBLE", "DOUBLE", "BOOLEAN", "BIGINT", "INT", "INT", "BINARY"),
+        DUAL_COLUMNS[1:10],
+        ("ARRAY<STRING>", "DOUBLE", "DOUBLE", "DOUBLE", "BOOLEAN", "BIGINT", "INT", "INT", "BINARY"),
         strict=True,
     )
 )

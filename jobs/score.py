@@ -46,15 +46,17 @@ def _pairs(batch: Batch) -> DataFrame:
     images = batch.lookup("images").select("record_id", F.col("captions").alias("written"))
     families = batch.lookup("families").select("record_id", "components", "captions")
     rewritten = batch.lookup("dual_texts").select("record_id", "texts")
-    facts = batch.lookup("dual_images").select("record_id", "subset", "removed", "edited_fraction", "seam")
+    duals = batch.lookup("dual_images")
+    smear = F.col("smear") if "smear" in duals.columns else F.lit(None).cast("double")  # of images that an older version made
+    facts = duals.select("record_id", "subset", "removed", "edited_fraction", "seam", smear.alias("smear"))
     captions = (
         families.join(images, on="record_id", how="inner")
         .join(rewritten, on="record_id", how="inner")
         .select("record_id", F.expr("transform(components, c -> c.label) AS labels"), F.expr(USABLE))
     )
-    duals = batch.rows.select("ingest_batch", "record_id", "subset", "residual", "intruder", "detections")
+    rows = batch.rows.select("ingest_batch", "record_id", "subset", "residual", "intruder", "detections")
     return (
-        duals.join(facts, on=["record_id", "subset"], how="inner")
+        rows.join(facts, on=["record_id", "subset"], how="inner")
         .join(captions, on="record_id", how="inner")
         .withColumn("survivor", F.expr(SURVIVOR))
         .withColumn("text_subset", F.expr("names & subset"))
@@ -86,7 +88,7 @@ TEXT = """CASE
 
 COLUMNS = (
     "ingest_batch", "record_id", "subset", "caption_id", "text_subset", "removed", "residual", "intruder",
-    "survivor", "edited_fraction", "seam", "original", "caption_status", "names",
+    "survivor", "edited_fraction", "seam", "smear", "original", "caption_status", "names",
 )  # fmt: skip
 DERIVED = (
     "text.caption AS caption",

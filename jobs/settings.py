@@ -38,6 +38,7 @@ class Policy(Section):
     max_intruder: float | None = Field(0.6, description="highest score of a class that is new in the dual image")
     min_survivor: float | None = Field(None, description="lowest score of a component that should still be there")
     max_seam: float | None = Field(None, description="highest gradient mismatch along the mask's border")
+    max_smear: float | None = Field(None, description="highest estimated chance that one sees the edit; fitted on OpenCV's fills")
     max_edited_fraction: float | None = Field(0.6, description="largest share of pixels edited")
     min_clip_true: float | None = Field(None, description="lowest similarity of dual image and dual text")
     min_clip_drop: float | None = Field(None, description="least drop of the similarity with the removed labels")

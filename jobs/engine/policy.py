@@ -12,6 +12,7 @@ RULES = (
     ("max_intruder", "intruder", ">", "intruder"),
     ("min_survivor", "survivor", "<", "survivor"),
     ("max_seam", "seam", ">", "seam"),
+    ("max_smear", "smear", ">", "smear"),
     ("max_edited_fraction", "edited_fraction", ">", "edited_fraction"),
     ("min_clip_true", "clip_true", "<", "clip_true"),
     ("min_clip_drop", "clip_drop", "<", "clip_drop"),
@@ -23,7 +24,7 @@ RULES = (
 OF_TEXT = ("clip_true", "judge", "text_agreement")  # the columns that may reject an original, in which nothing was edited
 # The columns of ``scores`` that a person is shown, in this order.
 MEASURED = (
-    "residual", "intruder", "survivor", "edited_fraction", "seam",
+    "residual", "intruder", "survivor", "edited_fraction", "seam", "smear",
     "clip_true", "clip_drop", "clip_image", "text_agreement", "judge",
 )  # fmt: skip
 PERSON = "person"  # the reason code of a pair that a person rejected

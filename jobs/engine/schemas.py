@@ -33,7 +33,8 @@ VARIANT = (
     " may_mention: INT, status: STRING>"
 )
 DUAL = (
-    "STRUCT<subset: INT, removed: ARRAY<STRING>, edited_fraction: DOUBLE, seam: DOUBLE, reused: BOOLEAN,"
+    "STRUCT<subset: INT, removed: ARRAY<STRING>, edited_fraction: DOUBLE, seam: DOUBLE, smear: DOUBLE,"
+    " reused: BOOLEAN,"
     " seed: BIGINT, width: INT, height: INT, image: BINARY, status: STRING, error: STRING>"
 )
 PLACEBO = f"label STRING, mask {RLE}, edited_fraction DOUBLE, seam DOUBLE, seed BIGINT, width INT, height INT, image BINARY"
@@ -52,6 +53,10 @@ LINEAGE = f"""
     batch_id BIGINT COMMENT 'micro-batch of the stage; -1: a retry; less: a record made anew, version -1 - batch_id',
     device STRING COMMENT 'where the model ran',
     seconds {SECONDS} COMMENT 'share of this row in the time of its model batch'"""
+
+
+# Columns that readers meet tables without, which an older version wrote; a stage adds them when it next writes to the table.
+LATER = {"scores": {"smear": "DOUBLE"}}
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ TABLES: dict[str, Table] = {
             "An image with a subset of its components removed; subset 0 is the original through the same encoder",
             ("record_id", "subset"),
             """record_id STRING NOT NULL, subset INT NOT NULL, removed ARRAY<STRING>, edited_fraction DOUBLE, seam DOUBLE,
+    smear DOUBLE COMMENT 'estimated chance that one sees that something was painted over',
     reused BOOLEAN COMMENT 'composited from other subsets, no model call of its own', seed BIGINT, inpainter STRING,
     width INT, height INT""",
             blob_column="image BINARY",
@@ -177,7 +183,7 @@ TABLES: dict[str, Table] = {
     mentions INT COMMENT 'M: named by this text', may_mention INT COMMENT 'U',
     clip_true DOUBLE, clip_original DOUBLE, clip_drop DOUBLE, clip_image DOUBLE, residual DOUBLE, intruder DOUBLE,
     survivor DOUBLE COMMENT 'lowest score of a component that should still be there; null where there is none',
-    edited_fraction DOUBLE, seam DOUBLE, text_ok BOOLEAN, text_agreement DOUBLE, judge DOUBLE,
+    edited_fraction DOUBLE, seam DOUBLE, smear DOUBLE, text_ok BOOLEAN, text_agreement DOUBLE, judge DOUBLE,
     keep BOOLEAN, reject_reasons ARRAY<STRING>, policy STRING COMMENT 'the policy that keep was decided under'""",
         ),
         Table(

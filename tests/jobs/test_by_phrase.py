@@ -12,6 +12,8 @@ from jobs import ingest
 from jobs.engine.schemas import TABLES
 from jobs.engine.stream import Run
 from jobs.engine.tables import TableError, lacking, schema
+from jobs.engine.views import judged_rows
+from jobs.settings import Policy
 from jobs.sources import records
 from tests.support import roots
 from tests.support.marked import sentence
@@ -159,6 +161,19 @@ def test_what_an_older_version_did_not_write_is_added(finished: Run, spark: Spar
     assert stream() == 2
     assert sorted(row["components"][0]["name"] or "" for row in store.read("families").collect()) == ["", "woman"]
     assert not store.create("families"), "nothing is lacking any more"
+
+
+def test_an_older_root_has_no_estimate_and_rejects_nothing_for_it(finished: Run, spark: SparkSession, tmp_path: Path) -> None:
+    store, strict = roots.open_root(spark, tmp_path / "old").store, Policy(max_smear=0)
+    columns = TABLES["scores"].columns.replace("smear DOUBLE, ", "")
+    spark.sql(f"CREATE TABLE {store.name('scores')} ({columns}) USING DELTA")
+    new = finished.store.read("scores")
+    assert "smear" in new.columns and new.where("subset <> 0 AND smear IS NULL").count() == 0
+    new.drop("smear").write.format("delta").mode("append").save(f"{store.root}/tables/scores")
+    counts = {}
+    for name, rows in (("new", judged_rows(finished.store, strict)), ("old", judged_rows(store, strict))):
+        counts[name] = rows.where("array_contains(policy_reasons, 'smear')").count()
+    assert counts == {"new": new.where("subset <> 0").count(), "old": 0}
 
 
 def test_other_columns_are_no_older_version(spark: SparkSession, tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ def test_precision_is_that_of_the_random_part(fresh: Run, tmp_path: Path) -> Non
     assert estimate.faults == {"smear": 2, "grammar": 1}
     # The pair without a reason answers no question.
     answers = {question: (share.accepted, share.judged) for question, share in estimate.questions.items()}
-    assert answers == {"gone": (8, 8), "text": (7, 8), "natural": (6, 8)}
+    assert answers == {"gone": (8, 8), "text": (7, 8), "whole": (8, 8), "natural": (6, 8)}
     assert {hole: share.judged for hole, share in estimate.natural.items()} == {"6% and more": 8}
     assert any("precision  0.667" in line for line in lines(summarise(fresh.store)))
     (section,) = reviewed(fresh.store)
@@ -357,6 +357,7 @@ def test_precision_is_that_of_the_random_part(fresh: Run, tmp_path: Path) -> Non
         ("are good in all", "0.667"),
         (QUESTIONS["gone"], "1.000"),
         (QUESTIONS["text"], "0.875"),
+        (QUESTIONS["whole"], "1.000"),
         (QUESTIONS["natural"], "0.750"),
     ]
 

@@ -16,6 +16,7 @@ from udfs import clock, images, masks
 from udfs.images import Rgb
 from udfs.inpaint import lattice
 from udfs.inpaint.lattice import Hole, Patch
+from udfs.inpaint.visible import smear
 from udfs.masks import Box, Mask, Rle
 from udfs.role import Failure, is_fatal
 from udfs.settings import RoleSettings
@@ -42,16 +43,18 @@ class FamilyRow(TypedDict):
 
 
 class DualRow(TypedDict):
-    """One dual image. ``removed`` are labels, ``edited_fraction`` the share of pixels in the dilated masks, ``seam`` as ``seam``.
+    """One dual image. ``removed`` are labels, ``edited_fraction`` the share of pixels in the dilated masks, ``seam`` as ``seam``,
+    ``smear`` as ``udfs.inpaint.visible.smear``.
 
     ``reused`` is true where nothing needed a call of its own: the calls are the rows with subset > 0 that are not reused. Where
-    ``status`` is not ok, ``image`` and ``seam`` are None.
+    ``status`` is not ok, ``image``, ``seam`` and ``smear`` are None.
     """
 
     subset: int
     removed: list[str]
     edited_fraction: float
     seam: float | None
+    smear: float | None
     reused: bool
     seed: int
     width: int
@@ -195,6 +198,7 @@ class Inpainter:
             "removed": _chosen(family.labels, subset),
             "edited_fraction": float(mask.mean()),
             "seam": None,
+            "smear": None,
             "reused": len(needed) > 1,
             "seed": self.seed(family.record_id, subset),
             "width": family.original.shape[1],
@@ -207,7 +211,7 @@ class Inpainter:
             with clock.spend("encode"):
                 pasted = [patch for part in needed if isinstance(patch := patches[part], Patch)]
                 rgb = lattice.paste(family.original, pasted)
-                row["seam"] = seam(rgb, mask, self._soft_border(rgb))
+                row["seam"], row["smear"] = seam(rgb, mask, self._soft_border(rgb)), smear(rgb, mask)
                 row["image"] = images.encode(rgb, self._settings.codec)
         return row
 

@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from jobs.engine.policy import judged_sql
-from jobs.engine.schemas import TABLES
+from jobs.engine.schemas import LATER, TABLES
 from jobs.engine.tables import Store
 from jobs.settings import Policy, Settings
 
@@ -68,7 +68,15 @@ def latest(store: Store, table: str, *, withdrawn: bool) -> str:
         joins += f" LEFT ANTI JOIN {store.name('withdrawn')} gone ON gone.record_id = t.record_id"
     if "status STRING" in shape.columns:
         joins += " WHERE t.status <> 'superseded'"
-    return f"(SELECT t.* FROM {name} t{joins})"  # noqa: S608 - identifiers only: the store's names, the schema's keys
+    later = _later(store, table)
+    return f"(SELECT t.*{later} FROM {name} t{joins})"  # noqa: S608 - identifiers only: the store's names, the schema's keys
+
+
+def _later(store: Store, table: str) -> str:
+    """Nulls for the columns that an older version did not write."""
+    wanted = LATER.get(table, {})
+    lacks = wanted.keys() - set(store.read(table).columns) if wanted else ()
+    return "".join(f", cast(null AS {wanted[column]}) AS {column}" for column in lacks)
 
 
 def judged(store: Store, policy: Policy, present: Collection[str]) -> str:

@@ -35,6 +35,7 @@ QUALITY = {
     "intruder": "highest detector score of a class that was not there before",
     "survivor": "lowest detector score of a component that should still be there",
     "seam": "gradient mismatch along the mask's border",
+    "smear": "estimated chance that one sees the edit",
     "edited_fraction": "share of the pixels that were edited",
     "clip_true": "similarity of dual image and its text",
     "clip_original": "similarity of dual image and the original caption",

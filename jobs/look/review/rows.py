@@ -14,6 +14,7 @@ class _Measured(TypedDict):
     survivor: float | None
     edited_fraction: float | None
     seam: float | None
+    smear: float | None
     clip_true: float | None
     clip_drop: float | None
     clip_image: float | None

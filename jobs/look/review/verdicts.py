@@ -26,11 +26,12 @@ LARGEST = 64 << 20  # bytes of a file: thousands of times what a page saves
 QUESTIONS = {
     "gone": "what was removed is gone, all of it and nothing else",
     "text": "the text is true and good English",
+    "whole": "the text leaves out no more than what is gone",
     "natural": "one would take the image for a photograph",
 }
 # Code: the page's text for it, whether it is a fault of the image, for any of its texts, and the question that it answers. In the
 # order of the keys 1 to 9.
-REASONS: dict[str, tuple[str, Literal["image", "text"], Literal["gone", "text", "natural"]]] = {
+REASONS: dict[str, tuple[str, Literal["image", "text"], Literal["gone", "text", "whole", "natural"]]] = {
     "object_left": ("what was removed is still there", "image", "gone"),
     "other_gone": ("something else is gone or damaged", "image", "gone"),
     "smear": ("a smear or hole that one sees", "image", "natural"),
@@ -38,7 +39,7 @@ REASONS: dict[str, tuple[str, Literal["image", "text"], Literal["gone", "text", 
     "invented": ("something new has appeared", "image", "gone"),
     "names_gone": ("still names what is gone", "text", "text"),
     "untrue": ("says what the image does not show", "text", "text"),
-    "lost_words": ("left out more than what is gone", "text", "text"),
+    "lost_words": ("left out more than what is gone", "text", "whole"),
     "grammar": ("bad grammar or makes no sense", "text", "text"),
 }
 
