@@ -12,7 +12,7 @@ from jobs import ingest
 from jobs.engine.schemas import TABLES
 from jobs.engine.stream import Run
 from jobs.engine.tables import TableError, lacking, schema
-from jobs.engine.views import judged_rows
+from jobs.engine.views import create_views, judged_rows
 from jobs.settings import Policy
 from jobs.sources import records
 from tests.support import roots
@@ -174,6 +174,13 @@ def test_an_older_root_has_no_estimate_and_rejects_nothing_for_it(finished: Run,
     for name, rows in (("new", judged_rows(finished.store, strict)), ("old", judged_rows(store, strict))):
         counts[name] = rows.where("array_contains(policy_reasons, 'smear')").count()
     assert counts == {"new": new.where("subset <> 0").count(), "old": 0}
+
+
+def test_a_root_without_scores_has_its_other_views(spark: SparkSession, tmp_path: Path) -> None:
+    run = roots.open_root(spark, tmp_path / "young")
+    run.store.create("records")
+    create_views(run.store, run.settings)
+    assert spark.table("records").count() == 0
 
 
 def test_other_columns_are_no_older_version(spark: SparkSession, tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def example_page(pairs: int = 3) -> Page:
     outlined = [{"masks": [block(0, 20)]}, {"masks": [block(30, 60)]}]
     drawn = {subset: draw_small(picture(seed=subset), 256, outlined if subset == 0 else []) for subset in range(4)}
     pictures = {("r", subset): Picture(**{**drawing, "outlines": drawing["outlines"] or []}) for subset, drawing in drawn.items()}
-    measured = dict.fromkeys(("intruder", "survivor", "edited_fraction", "seam", "clip_true", "clip_drop", "clip_image", "judge"))
+    measured = dict.fromkeys(
+        ("intruder", "survivor", "edited_fraction", "seam", "smear", "clip_true", "clip_drop", "clip_image", "judge")
+    )
     rows = [
         facts(subset=1 + index % 3, caption=str(index), kept=index != 1)
         | {"original": f"A dog. {MARKUP}", "caption": f"{MARKUP} {index}", "labels": ["dog", "<b>cat</b>"], "source_key": "1.jpg"}

@@ -71,6 +71,10 @@ def test_a_mention_is_a_slice_of_its_caption():
         ("A young male surfing and a child upside down", ["person", "person"]),
         ("A car with child seats and a baby bottles", ["car"]),
         ("A dirt biker, a scuba diver and a goalie", ["person", "person", "person"]),
+        ("A child alone on a bench, a baby asleep", ["person", "bench", "person"]),
+        ("A child dress, a baby pants, a baby glass and a man in a female dress", ["person"]),
+        ("A baby changing table, a family dining table and baby bedding", ["dining table"]),
+        ("Rafters, a hunter green couch and crowds of birds", ["couch", "bird"]),
     ],
 )
 def test_what_a_caption_surely_names(caption, named):

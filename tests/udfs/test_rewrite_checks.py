@@ -47,6 +47,11 @@ def test_a_fault_of_the_original_is_no_fault_of_the_text():
     assert check("a man and an bus", "an bus", removed=["person"], kept=["bus"]) == []
 
 
+def test_a_limb_of_something_else_may_stay():
+    assert check("A man at the mouth of a tunnel", "The mouth of a tunnel", removed=["person"], kept=[]) == []
+    assert check("A man and the hands of a clock", "The hands of a clock", removed=["person"], kept=["clock"]) == []
+
+
 def test_a_clothing_word_of_something_else_may_stay():
     assert check("A man with a dog in a hat", "A dog in a hat", removed=["person"], kept=["dog"]) == []
 

@@ -33,6 +33,7 @@ from udfs.captions.vocabulary import using
 from udfs.errors import DualsetError
 from udfs.images import Rgb
 from udfs.inpaint import inpainter as inpaint
+from udfs.inpaint.visible import smear
 from udfs.masks import Mask
 from udfs.plan.planner import named_by, plan_family, to_rewrite
 from udfs.rewrite.checks import check
@@ -215,6 +216,7 @@ class Engine:
                     "residual": second_look["residual"],
                     "intruder": second_look["intruder"],
                     "seam": seams[id(pair.image), pair.subset],
+                    "smear": smear(pair.image, output.edited(pair.subset)),
                     "edited_fraction": float(output.edited(pair.subset).mean()),
                     "survivor": survivor(second_look["detections"], output.of(~pair.subset), self.settings),
                 }

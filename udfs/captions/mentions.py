@@ -23,7 +23,9 @@ Mention = dict[str, Any]
 
 _ARTICLES = frozenset({"a", "an", "any", "the"})
 _SINGULAR = frozenset({"a", "an", "one", "another", "each", "every", "this", "that"})
-_ABOUT_THEM = frozenset({"both", "all", "each", "upside"})
+_LEGWEAR = frozenset({"pants", "shorts", "slacks", "tights", "briefs"})  # plurals that one has one of
+_GROWN = frozenset({"male", "female", "adult", "individual"})
+_ABOUT_THEM = frozenset({"both", "all", "each", "upside", "alone", "asleep", "awake"})
 _ALTERNATIVES = _ARTICLES | {"or"}
 
 
@@ -90,12 +92,14 @@ def _only_describes(parse: Parse, match: Match) -> bool:
 def _is_inside(text: str) -> bool:
     """Whether a word may stand between a determiner and its noun."""
     lexicon = vocabulary()
-    return text not in lexicon["stop"] | lexicon["determiners"] and (text.endswith("ed") or may_be_nominal(text))
+    function_word = text in lexicon["stop"] or text in lexicon["determiners"]
+    return not function_word and (text.endswith("ed") or may_be_nominal(text))
 
 
 def _may_act(text: str) -> bool:
     """Whether the word after a person may be what the person does: "the child climbs", but also "the baby clothes"."""
-    return text.endswith("s") and "VERB" in parts_of_speech(text)
+    inflected = text.endswith("s") and any(lemma != text for lemma in parts_of_speech(text).get("VERB", ()))
+    return inflected and text not in _LEGWEAR
 
 
 def _acts(parse: Parse, match: Match, following: str) -> bool:
@@ -105,8 +109,9 @@ def _acts(parse: Parse, match: Match, following: str) -> bool:
     """
     if following in _ABOUT_THEM:
         return True
-    if following.endswith("ing"):
-        return "VERB" in parts_of_speech(following) and "person" not in getattr(parse.owner.get(match.last + 1), "readings", ())
+    if following.endswith("ing") and (after := parse.owner.get(match.last + 1)) is not None:
+        last = parse.following(after.last)  # not "a female walking stick"
+        return match.head in _GROWN and len(after.term.words) == 1 and (last is None or not may_be_nominal(last.text))
     return _determiner(parse, match.first) in _SINGULAR and not match.term.plural and _may_act(following)
 
 

@@ -253,8 +253,8 @@ BODY = word_set(
 )
 # Parts of the body that no thing has: without a living owner they are left over.
 LIMBS = word_set(
-    "beard mustache moustache mouth mouths hand hands finger fingers knee knees tongue tongues paw paws tusk tusks fur mane"
-    " beak tattoo tattoos thumb ponytail wrist chin cheek hoof hooves claws snout antlers lips smile"
+    "beard mustache moustache hand hands finger fingers knee knees tongue tongues paw paws tusk tusks fur mane"
+    " beak tattoo tattoos thumb ponytail wrist chin cheek hoof hooves claws snout antlers smile"
 )
 PROXIMITY = word_set("near by beside next_to behind under above below alongside against between around")
 NEAR = word_set("near by beside next_to alongside close_to")

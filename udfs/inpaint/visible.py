@@ -5,9 +5,11 @@ import numpy as np
 
 from udfs import masks
 from udfs.images import Rgb
+from udfs.inpaint import lattice
 from udfs.masks import Mask
 
 RING = (0.25, 6.0)  # width of the surroundings: share of the hole's side, and at least so many pixels
+MARGIN = 6  # pixels beyond the ring that the blur reads
 BUSY = 95  # percentile of the slopes there: a few edges that end at the hole are enough
 # Fitted by `python -m tests.bench.visible` on one half of tests/labels/photograph_reviews, and tried on the other.
 INTERCEPT, PER_SHARE, PER_SLOPE = -1.96, 3.23, 3.82
@@ -34,10 +36,17 @@ def difficulty(rgb: Rgb, mask: Mask) -> tuple[float, float | None]:
     """The hole's share of the image, and how steep it is around it: levels of CIELAB a pixel, and 0.1 more; None without both."""
     share = float(mask.mean())
     width = max(RING[0] * float(np.sqrt(mask.sum())), RING[1])
-    ring = masks.dilate(mask, width) & ~masks.dilate(mask, 1.0)
-    if not share or not ring.any():
+    if not share:
         return share, None
-    blurred = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), 1.0)
+    top, left, bottom, right = masks.bounds(mask)
+    edge = int(np.ceil(width)) + MARGIN
+    box = max(0, top - edge), max(0, left - edge), bottom + edge, right + edge  # a slice ends at the image's border
+    near = lattice.cut(mask, box)
+    ring = masks.dilate(near, width) & ~masks.dilate(near, 1.0)
+    if not ring.any():
+        return share, None
+    colours = cv2.cvtColor(np.ascontiguousarray(lattice.cut(rgb, box)), cv2.COLOR_RGB2LAB)
+    blurred = cv2.GaussianBlur(colours.astype(np.float32), (0, 0), 1.0)
     slopes = [cv2.Sobel(blurred, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
     steepness = np.sqrt(np.square(slopes[0]).sum(axis=2) + np.square(slopes[1]).sum(axis=2))
     return share, float(np.percentile(steepness[ring], BUSY)) + 0.1

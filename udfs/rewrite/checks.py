@@ -228,7 +228,8 @@ def _ownerless(text: str, removed: set[str], sure: set[str]) -> bool:
 def _ownerless_limb(tree: list[Node]) -> bool:
     """Whether a part of a body is left in a text that names nobody who may have it: "green grass with tongue hanging out"."""
     alive = any(node.animate or node.labels & {"teddy bear"} for node in tree)
-    return not alive and any(node.head in word_lists.LIMBS for node in tree)
+    owned = {node.parent.index for node in tree if node.parent is not None and node.prep == "of"}  # "the hands of a clock"
+    return not alive and any(node.head in word_lists.LIMBS and node.index not in owned for node in tree)
 
 
 def _grammar_faults(original: str, text: str, trees: tuple[list[Node], list[Node]]) -> set[str]:

@@ -113,7 +113,7 @@ class _Task:
         """The rules' text. There is none where a mention is false without being gone: one of "two men"."""
         if any(reference.wronged(self.subset) for _, reference in self.references):
             return Removal(None, "not_rewritable")
-        seen = [mention for mention, reference in self.references if reference.fits]
+        seen = [mention for mention, reference in self.references if reference.fits or reference.stays]
         return without(self.caption, self.mention_rows, self.lost, seen)
 
     def failed(self, text: str) -> list[str]:

@@ -48,7 +48,8 @@ def rewrite(caption: str, mentions: Sequence[Mention], subset: int) -> Removal:
 def without(caption: str, mentions: Sequence[Mention], gone: Sequence[Mention], seen: Sequence[Mention]) -> Removal:
     """Rewrite a caption without some of its mentions, ``gone``: all that refer to what is removed.
 
-    ``seen`` refer to components, each of which has a mask of its own: they do not go with whoever holds them.
+    ``seen`` refer to components, or to what a detector found beside them: each has a mask of its own, and does not go with its
+    holder.
     """
     if len(caption) > MAX_CHARS or not gone:
         return Removal(None, "not_rewritable")

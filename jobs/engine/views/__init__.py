@@ -75,7 +75,7 @@ def latest(store: Store, table: str, *, withdrawn: bool) -> str:
 def _later(store: Store, table: str) -> str:
     """Nulls for the columns that an older version did not write."""
     wanted = LATER.get(table, {})
-    lacks = wanted.keys() - set(store.read(table).columns) if wanted else ()
+    lacks = wanted.keys() - set(store.read(table).columns) if wanted and store.exists(table) else ()
     return "".join(f", cast(null AS {wanted[column]}) AS {column}" for column in lacks)
 
 

@@ -80,15 +80,16 @@ def summarise(store: Store) -> Summary:
     rows.sort(key=lambda row: row["judged_at"])
     verdicts: dict[PairKey, dict[str, str]] = {}
     policies: dict[str, dict[PairKey, VerdictRow]] = {}
-    faults: dict[PairKey, set[str]] = {}
+    reasons: dict[PairKey, dict[str, set[str]]] = {}
     for row in rows:
         pair = (row["record_id"], row["subset"], row["caption_id"])
         verdicts.setdefault(pair, {})[row["reviewer"]] = row["verdict"]
         if row["stratum"] == "random":
             # The policy of the latest verdict comes last; a pair that several reviewers judged was drawn once.
             policies[row["policy"]] = policies.pop(row["policy"], {}) | {pair: row}
-            faults.setdefault(pair, set()).update(row["reasons"] or ())
+            reasons.setdefault(pair, {})[row["reviewer"]] = set(row["reasons"] or ())
     same = [first == second for by_reviewer in verdicts.values() for first, second in combinations(by_reviewer.values(), 2)]
+    faults = {pair: set().union(*by_reviewer.values()) for pair, by_reviewer in reasons.items()}
     good = {pair: "reject" not in by_reviewer.values() for pair, by_reviewer in verdicts.items()}
     return Summary(
         [_filter(policy, drawn, good, faults) for policy, drawn in reversed(policies.items())],
