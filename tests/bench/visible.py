@@ -4,7 +4,7 @@
     python -m tests.bench.visible --root R --labels tests/labels/photograph_reviews/flickr8k.json
 
 The labels are what the review page saves of pairs drawn at random (profile ``photos``, YOLOv8n-seg, OpenCV with detail, seed 16):
-220 of 330 photographs of Flickr8k's training part, and 160 of the 77 of train2017 in a small cut of COCO. One reader gave them,
+220 of 330 photographs of Flickr8k's training part, and 160 of the 77 of train2017 in a small cut of COCO. One reader gave each,
 before ``smear`` existed. ``--root`` and ``--labels`` may be repeated. Photographs are halved by a hash: the function is fitted on
 the first half, the threshold chosen on it, and both are tried on the second. A dual image counts once, whatever texts it has.
 """
