@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from jobs.engine import similarity
 from jobs.engine.policy import describe, reasons_sql
 from jobs.engine.stream import Batch, Stage
+from jobs.engine.tables import later_columns
 from jobs.submit import submit
 from udfs.truth import relation_sql
 
@@ -47,8 +48,9 @@ def _pairs(batch: Batch) -> DataFrame:
     families = batch.lookup("families").select("record_id", "components", "captions")
     rewritten = batch.lookup("dual_texts").select("record_id", "texts")
     duals = batch.lookup("dual_images")
-    smear = F.col("smear") if "smear" in duals.columns else F.lit(None).cast("double")  # of images that an older version made
-    facts = duals.select("record_id", "subset", "removed", "edited_fraction", "seam", smear.alias("smear"))
+    lacks = later_columns(duals, "dual_images")  # where an older version made the images
+    duals = duals.withColumns({name: F.lit(None).cast(kind) for name, kind in lacks.items()})
+    facts = duals.select("record_id", "subset", "removed", "edited_fraction", "seam", "smear")
     captions = (
         families.join(images, on="record_id", how="inner")
         .join(rewritten, on="record_id", how="inner")

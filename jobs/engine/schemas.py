@@ -34,8 +34,7 @@ VARIANT = (
 )
 DUAL = (
     "STRUCT<subset: INT, removed: ARRAY<STRING>, edited_fraction: DOUBLE, seam: DOUBLE, smear: DOUBLE,"
-    " reused: BOOLEAN,"
-    " seed: BIGINT, width: INT, height: INT, image: BINARY, status: STRING, error: STRING>"
+    " reused: BOOLEAN, seed: BIGINT, width: INT, height: INT, image: BINARY, status: STRING, error: STRING>"
 )
 PLACEBO = f"label STRING, mask {RLE}, edited_fraction DOUBLE, seam DOUBLE, seed BIGINT, width INT, height INT, image BINARY"
 LOCATOR = "STRUCT<path: STRING, offset: BIGINT, length: BIGINT, member: STRING>"
@@ -53,10 +52,6 @@ LINEAGE = f"""
     batch_id BIGINT COMMENT 'micro-batch of the stage; -1: a retry; less: a record made anew, version -1 - batch_id',
     device STRING COMMENT 'where the model ran',
     seconds {SECONDS} COMMENT 'share of this row in the time of its model batch'"""
-
-
-# Columns that readers meet tables without, which an older version wrote; a stage adds them when it next writes to the table.
-LATER = {"scores": {"smear": "DOUBLE"}}
 
 
 @dataclass(frozen=True)

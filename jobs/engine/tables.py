@@ -211,6 +211,12 @@ def lacking(actual: DataType, expected: DataType) -> list[tuple[str, str]] | Non
     return None if has else lacks
 
 
+def later_columns(rows: DataFrame, table: str) -> dict[str, str]:
+    """The columns, with their types, that rows of a table lack because an older version wrote it and no stage has since."""
+    fields = schema(rows.sparkSession, table).fields
+    return {field.name: shape(field.dataType) for field in fields if field.name not in rows.columns}
+
+
 def literal(path: str) -> str:
     """A path for ``spark.read``, which takes some characters for a pattern."""
     return "".join(f"\\{letter}" if letter in "*?[]{},\\" else letter for letter in path)

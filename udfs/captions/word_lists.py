@@ -263,6 +263,10 @@ LOCATIVE = PROXIMITY | word_set(
 )
 INANIMATE_ALONE = word_set("park fly drive float move travel stop")
 RIDDEN = frozenset({"surfboard", "skateboard", "skis", "snowboard", "bicycle", "motorcycle", "horse", "elephant"})
+# Nobody has these in the hand, whatever the verb.
+TOO_LARGE = frozenset(
+    {"car", "airplane", "bus", "train", "truck", "boat", "couch", "bed", "dining table", "bench", "refrigerator", "oven"}
+)
 # What one does to a thing that one has in the hand, in the mouth or under oneself.
 IN_HAND = word_set(
     "hold carry swing throw toss catch ride fly use play strum grip grab grasp clutch lift raise wave drink eat chew bite fetch"

@@ -16,7 +16,7 @@ from udfs import clock, images, masks
 from udfs.images import Rgb
 from udfs.inpaint import lattice
 from udfs.inpaint.lattice import Hole, Patch
-from udfs.inpaint.visible import smear
+from udfs.inpaint.visible import slopes, smear
 from udfs.masks import Box, Mask, Rle
 from udfs.role import Failure, is_fatal
 from udfs.settings import RoleSettings
@@ -232,9 +232,8 @@ def seam(rgb: Rgb, mask: Mask, soft_border: float) -> float | None:
     depth, away = masks.depth(inside), masks.depth(~inside)
     signed = cv2.GaussianBlur(depth - away, (0, 0), 1.0)
     colours = np.ascontiguousarray(lattice.cut(rgb, box))
-    slopes = [cv2.Sobel(colours, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
-    normal = [cv2.Sobel(signed, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
-    along = slopes[0] * normal[0][..., None] + slopes[1] * normal[1][..., None]
+    steps, normal = slopes(colours), slopes(signed)
+    along = steps[0] * normal[0][..., None] + steps[1] * normal[1][..., None]
     across = np.abs(along).max(axis=2) / (np.hypot(*normal) + 1e-6)
     on = (away <= 1.0) & (depth <= width)
     near = (away > 2.0) & (away <= 3.0 + width)

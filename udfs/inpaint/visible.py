@@ -1,7 +1,10 @@
 """How likely one sees that something was painted over, from the hole and what is around it."""
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from udfs import masks
 from udfs.images import Rgb
@@ -35,9 +38,9 @@ def smear(rgb: Rgb, mask: Mask) -> float | None:
 def difficulty(rgb: Rgb, mask: Mask) -> tuple[float, float | None]:
     """The hole's share of the image, and how steep it is around it: levels of CIELAB a pixel, and 0.1 more; None without both."""
     share = float(mask.mean())
-    width = max(RING[0] * float(np.sqrt(mask.sum())), RING[1])
     if not share:
         return share, None
+    width = max(RING[0] * float(np.sqrt(mask.sum())), RING[1])
     top, left, bottom, right = masks.bounds(mask)
     edge = int(np.ceil(width)) + MARGIN
     box = max(0, top - edge), max(0, left - edge), bottom + edge, right + edge  # a slice ends at the image's border
@@ -47,6 +50,11 @@ def difficulty(rgb: Rgb, mask: Mask) -> tuple[float, float | None]:
         return share, None
     colours = cv2.cvtColor(np.ascontiguousarray(lattice.cut(rgb, box)), cv2.COLOR_RGB2LAB)
     blurred = cv2.GaussianBlur(colours.astype(np.float32), (0, 0), 1.0)
-    slopes = [cv2.Sobel(blurred, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
-    steepness = np.sqrt(np.square(slopes[0]).sum(axis=2) + np.square(slopes[1]).sum(axis=2))
+    across, down = slopes(blurred)
+    steepness = np.sqrt(np.square(across).sum(axis=2) + np.square(down).sum(axis=2))
     return share, float(np.percentile(steepness[ring], BUSY)) + 0.1
+
+
+def slopes(levels: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """How much levels [h, w] or [h, w, channels] change a pixel, to the right and downwards (Sobel), of the same shape."""
+    return [np.asarray(cv2.Sobel(levels, cv2.CV_32F, *axis, scale=1 / 8), dtype=np.float32) for axis in ((1, 0), (0, 1))]

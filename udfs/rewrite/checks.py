@@ -103,11 +103,9 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
         failed.add("new_sign")  # markup, brackets and quotation marks of a reply
     trees = _tree(original), _tree(text)
     gone = partial(_gone, removed=frozenset(removed), apart=apart)
-    failed |= _mention_faults(original, text, set(removed), set(kept), trees[0], gone)
+    failed |= _mention_faults(original, text, set(removed), set(kept), trees, gone)
     if apart:
         failed |= _faults_apart(original, text, apart)
-    if set(removed) & ANIMATE and _ownerless_limb(trees[1]):
-        failed.add("leftover_attachment")
     failed |= _grammar_faults(original, text, trees)
     failed |= _meaning_faults(trees, after, gone)
     if word_lists.FORBIDDEN & set(after):
@@ -169,7 +167,10 @@ def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], gone:
     return {code for code, failed in faults.items() if failed}
 
 
-def _mention_faults(original: str, text: str, removed: set[str], kept: set[str], tree: list[Node], gone: sense.Gone) -> set[str]:
+def _mention_faults(
+    original: str, text: str, removed: set[str], kept: set[str], trees: tuple[list[Node], list[Node]], gone: sense.Gone
+) -> set[str]:
+    before, after = trees
     failed = set()
     counts = Counter(m["label"] for m in find_mentions(text) if m["certain"] and m["label"] not in ("", "*"))
     known, sure = Counter(m["label"] for m in find_mentions(original)), set(counts)
@@ -181,7 +182,8 @@ def _mention_faults(original: str, text: str, removed: set[str], kept: set[str],
         failed.add("names_new")
     if any(count > known[label] > 0 for label, count in counts.items()):
         failed.add("named_again")
-    if _leftovers(original, text, tree, gone) or _ownerless(text, removed, sure):
+    limb = bool(removed & ANIMATE) and _ownerless_limb(after)
+    if limb or _leftovers(original, text, before, gone) or _ownerless(text, removed, sure):
         failed.add("leftover_attachment")
     return failed
 

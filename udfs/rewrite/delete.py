@@ -7,11 +7,6 @@ from udfs.captions.dictionary import parts_of_speech
 from udfs.captions.lexicon import attached_words
 from udfs.captions.tree import Node
 
-# Nobody has these in the hand, whatever the verb.
-_TOO_LARGE = frozenset(
-    {"car", "airplane", "bus", "train", "truck", "boat", "couch", "bed", "dining table", "bench", "refrigerator", "oven"}
-)
-
 
 def deleted_nodes(
     nodes: Sequence[Node], targets: Collection[int], spare: bool, seen: Collection[tuple[int, int]] = ()
@@ -57,7 +52,7 @@ def _in_hand(node: Node, targets: Collection[int], seen: Collection[tuple[int, i
     holder = first.parent
     if node.phrase is None or holder is None or holder.index not in targets or not holder.animate or node.animate or node.place:
         return False
-    if node.labels & _TOO_LARGE:
+    if node.labels & word_lists.TOO_LARGE:
         return False
     if any((mention["start"], mention["end"]) in seen for mention in node.phrase.mentions):
         return False

@@ -13,8 +13,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from jobs.engine.policy import judged_sql
-from jobs.engine.schemas import LATER, TABLES
-from jobs.engine.tables import Store
+from jobs.engine.schemas import TABLES
+from jobs.engine.tables import Store, later_columns
 from jobs.settings import Policy, Settings
 
 VIEWS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.sql"))}
@@ -68,15 +68,14 @@ def latest(store: Store, table: str, *, withdrawn: bool) -> str:
         joins += f" LEFT ANTI JOIN {store.name('withdrawn')} gone ON gone.record_id = t.record_id"
     if "status STRING" in shape.columns:
         joins += " WHERE t.status <> 'superseded'"
-    later = _later(store, table)
+    later = _later_nulls(store) if table == "scores" else ""
     return f"(SELECT t.*{later} FROM {name} t{joins})"  # noqa: S608 - identifiers only: the store's names, the schema's keys
 
 
-def _later(store: Store, table: str) -> str:
-    """Nulls for the columns that an older version did not write."""
-    wanted = LATER.get(table, {})
-    lacks = wanted.keys() - set(store.read(table).columns) if wanted and store.exists(table) else ()
-    return "".join(f", cast(null AS {wanted[column]}) AS {column}" for column in lacks)
+def _later_nulls(store: Store) -> str:
+    """Nulls for the columns of ``scores`` that an older version did not write: the policy asks for all."""
+    lacks = later_columns(store.read("scores"), "scores") if store.exists("scores") else {}
+    return "".join(f", cast(null AS {kind}) AS {column}" for column, kind in lacks.items())
 
 
 def judged(store: Store, policy: Policy, present: Collection[str]) -> str:

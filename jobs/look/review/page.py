@@ -44,7 +44,7 @@ def render(page: Page) -> str:
     style = (HERE.parent / "report" / "style.css").read_text(encoding="utf-8") + (HERE / "style.css").read_text(encoding="utf-8")
     return templates.get_template("page.html.j2").render(
         data=_data(page),
-        reasons=[(code, text, kind) for code, (text, kind, _) in REASONS.items()],
+        reasons=[(code, reason.text, reason.fault_of) for code, reason in REASONS.items()],
         count=len(page.rows),
         style=style,
         script=(HERE / "page.js").read_text(encoding="utf-8"),

@@ -196,7 +196,7 @@ def _filter(
 
 def _answered(question: str, pairs: Sequence[PairKey], faults: Mapping[PairKey, set[str]]) -> Share:
     """The share of pairs without a reason that answers the question with no."""
-    yes = [all(REASONS[reason][2] != question for reason in faults[pair]) for pair in pairs]
+    yes = [all(REASONS[reason].question != question for reason in faults[pair]) for pair in pairs]
     return share_of(yes, [record for record, *_ in pairs])
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import fsspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -29,18 +29,27 @@ QUESTIONS = {
     "whole": "the text leaves out no more than what is gone",
     "natural": "one would take the image for a photograph",
 }
-# Code: the page's text for it, whether it is a fault of the image, for any of its texts, and the question that it answers. In the
-# order of the keys 1 to 9.
-REASONS: dict[str, tuple[str, Literal["image", "text"], Literal["gone", "text", "whole", "natural"]]] = {
-    "object_left": ("what was removed is still there", "image", "gone"),
-    "other_gone": ("something else is gone or damaged", "image", "gone"),
-    "smear": ("a smear or hole that one sees", "image", "natural"),
-    "shadow": ("its shadow or reflection is left", "image", "natural"),
-    "invented": ("something new has appeared", "image", "gone"),
-    "names_gone": ("still names what is gone", "text", "text"),
-    "untrue": ("says what the image does not show", "text", "text"),
-    "lost_words": ("left out more than what is gone", "text", "whole"),
-    "grammar": ("bad grammar or makes no sense", "text", "text"),
+
+
+class Reason(NamedTuple):
+    """Why a pair is rejected: the page's text, whether it is a fault of the image, for any of its texts, and the question."""
+
+    text: str
+    fault_of: Literal["image", "text"]
+    question: Literal["gone", "text", "whole", "natural"]  # of QUESTIONS, which it answers with no
+
+
+# By code, in the order of the keys 1 to 9.
+REASONS = {
+    "object_left": Reason("what was removed is still there", "image", "gone"),
+    "other_gone": Reason("something else is gone or damaged", "image", "gone"),
+    "smear": Reason("a smear or hole that one sees", "image", "natural"),
+    "shadow": Reason("its shadow or reflection is left", "image", "natural"),
+    "invented": Reason("something new has appeared", "image", "gone"),
+    "names_gone": Reason("still names what is gone", "text", "text"),
+    "untrue": Reason("says what the image does not show", "text", "text"),
+    "lost_words": Reason("left out more than what is gone", "text", "whole"),
+    "grammar": Reason("bad grammar or makes no sense", "text", "text"),
 }
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -99,7 +108,7 @@ class Verdict(Facts):
     @property
     def scope(self) -> str:
         """image: a reason is a fault of the image, which no other text can repair; else pair."""
-        return "image" if any(REASONS[reason][1] == "image" for reason in self.reasons) else "pair"
+        return "image" if any(REASONS[reason].fault_of == "image" for reason in self.reasons) else "pair"
 
 
 class Saved(Part):
