@@ -40,10 +40,21 @@ def main() -> None:
     except EnvironmentProblem as problem:
         sys.exit(f"dualset: {problem}")
     if not all(list(jars_folder().glob(pattern)) for pattern in ("delta-spark_*.jar", "hadoop-aws-*.jar")):
-        _fetch()
+        _in_own_process("fetch", "fetching the jars of Delta and S3 from Maven Central")
         class_archive().unlink(missing_ok=True)  # it holds for the jars that it was made with
     if not class_archive().exists():
-        subprocess.run([sys.executable, "-m", "jobs.engine.install_jars", "warm-up"], check=True)  # noqa: S603
+        _in_own_process("warm_up", "saving the classes that Spark loads in an archive")
+
+
+def _in_own_process(step: str, what: str) -> None:
+    """Run a step of this module. What it prints, hundreds of lines of a resolver, is for those whose step failed."""
+    sys.stderr.write(f"dualset: {what}\n")
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "jobs.engine.install_jars", step], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        sys.stderr.write(done.stdout)
+        sys.exit(f"dualset: the step '{step}' failed; what it printed stands above")
 
 
 def _fetch() -> None:
@@ -89,4 +100,4 @@ def _warm_up() -> None:
 
 
 if __name__ == "__main__":
-    _warm_up() if sys.argv[1:] == ["warm-up"] else main()
+    {"fetch": _fetch, "warm_up": _warm_up}.get("".join(sys.argv[1:]), main)()

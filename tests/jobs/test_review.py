@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy.stats import binomtest
 
 from jobs.engine.stream import Run
 from jobs.engine.tables import schema
@@ -15,8 +14,9 @@ from jobs.look.measure.stages import reviewed
 from jobs.look.review import export_page
 from jobs.look.review.choose import KEY, add_context, choose, gather_pictures, side_of
 from jobs.look.review.page import facts_of, marked, render
-from jobs.look.review.summary import Share, lines, recall_of, share_of, summarise, wilson
+from jobs.look.review.summary import lines, recall_of, summarise
 from jobs.look.review.verdicts import QUESTIONS, REASONS, ReviewError, Verdict, import_verdicts, read_verdicts
+from jobs.look.shares import Share, share_of
 from jobs.publish import publish
 from tests.support.report_example import MARKUP
 from tests.support.review_example import START, example_page, facts, review_of, saved, write
@@ -107,24 +107,6 @@ def test_pictures_are_as_large_as_the_page_allows() -> None:
 
 
 # --- estimates
-
-
-def test_the_interval_is_wilsons() -> None:
-    for good, number in ((0, 10), (7, 10), (95, 100), (100, 100)):
-        wanted = binomtest(good, number).proportion_ci(0.95, method="wilson")
-        assert wilson(good / number, number) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
-
-
-def test_pairs_of_one_photograph_count_for_less() -> None:
-    good = [True] * 30 + [False] * 10
-    separate = share_of(good, [str(index) for index in range(40)])
-    grouped = share_of(good, [str(index // 5) for index in range(40)])  # eight photographs, each with only good or only bad pairs
-    assert (separate.value, grouped.value, separate.records, grouped.records) == (0.75, 0.75, 40, 8)
-    assert (separate.low, separate.high) == pytest.approx(wilson(0.75, 40), abs=0.01)
-    assert grouped.low < separate.low < separate.high < grouped.high
-    assert grouped.low == pytest.approx(wilson(0.75, 8)[0], abs=0.04)
-    assert share_of([True] * 40, [str(index // 5) for index in range(40)]).low == pytest.approx(wilson(1, 8)[0])
-    assert share_of([], []) == Share(0, 0, 0, None, None, None)
 
 
 def test_recall_weighs_both_kinds_by_how_many_there_are() -> None:
@@ -342,18 +324,18 @@ def test_precision_is_that_of_the_random_part(fresh: Run, tmp_path: Path) -> Non
     reviews += [review_of(pair, *(("reject", "object_left") if index else ("accept",))) for index, pair in enumerate(lost)]
     import_verdicts(fresh.store, fresh.settings, [write(tmp_path, *reviews, *(review_of(pair, "reject") for pair in doubtful))])
     (estimate,) = summarise(fresh.store).filters
-    assert (estimate.precision.accepted, estimate.precision.judged, estimate.kept) == (6, 9, 32)
-    assert (estimate.missed.accepted, estimate.missed.judged, estimate.rejected) == (1, 6, 8)
+    assert (estimate.precision.hits, estimate.precision.total, estimate.kept) == (6, 9, 32)
+    assert (estimate.missed.hits, estimate.missed.total, estimate.rejected) == (1, 6, 8)
     assert estimate.precision.low is not None and estimate.precision.low < 6 / 9 < (estimate.precision.high or 0)
     assert estimate.recall is not None and estimate.recall[0] == pytest.approx((32 * 6 / 9) / (32 * 6 / 9 + 8 / 6))
     assert estimate.faults == {"smear": 2, "grammar": 1}
     # The pair without a reason answers no question.
-    answers = {question: (share.accepted, share.judged) for question, share in estimate.questions.items()}
+    answers = {question: (share.hits, share.total) for question, share in estimate.questions.items()}
     assert answers == {"gone": (8, 8), "text": (7, 8), "whole": (8, 8), "natural": (6, 8)}
-    assert {hole: share.judged for hole, share in estimate.natural.items()} == {"6% and more": 8}
+    assert {hole: share.total for hole, share in estimate.natural.items()} == {"6% and more": 8}
     assert any("precision  0.667" in line for line in lines(summarise(fresh.store)))
     (section,) = reviewed(fresh.store)
-    assert [row[1:3] for row in section.rows if row[0] == "kept pairs"] == [
+    assert [(row[1], row[2].partition(" (")[0]) for row in section.rows if row[0] == "kept pairs"] == [
         ("are good in all", "0.667"),
         (QUESTIONS["gone"], "1.000"),
         (QUESTIONS["text"], "0.875"),

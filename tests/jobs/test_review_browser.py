@@ -192,6 +192,6 @@ def test_from_the_tables_to_the_page_and_back(page: Page, spark: Any, tmp_path: 
     out = spark.sql("SELECT record_id, subset, reject_reasons FROM augmented WHERE NOT keep AND status = 'ok'").collect()
     assert [tuple(row) for row in out] == [(bad["record_id"], bad["subset"], ["person"])]
     (estimate,) = summarise(run.store).filters
-    assert (estimate.precision.accepted, estimate.precision.judged) == (3, 4)
+    assert (estimate.precision.hits, estimate.precision.total) == (3, 4)
     verdict_file = json.loads(saved.read_text())
     assert len(verdict_file["reviews"]) == 4 and import_verdicts(run.store, run.settings, [str(saved)]).written == 0

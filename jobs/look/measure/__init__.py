@@ -9,6 +9,7 @@ from jobs.engine.tables import Store
 from jobs.engine.views import create_views, current_rows
 from jobs.look.measure.section import Section, markdown
 from jobs.look.measure.stages import calls, gone, kept, plan_scores, reviewed, seconds, sizes, texts
+from jobs.look.measure.things import things
 from jobs.look.measure.truth import components, masks, union_iou
 from jobs.settings import Settings
 
@@ -29,6 +30,7 @@ def measure(store: Store, settings: Settings) -> list[Section]:
         current_rows(store, name).createOrReplaceTempView(f"measured_{name}")
     enter, remove = plan_scores(store)
     return [
+        *things(store),
         components(store, enter),
         masks(store),
         sizes(store),

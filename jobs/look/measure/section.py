@@ -36,10 +36,5 @@ def printed(rows: DataFrame, total: str = "") -> tuple[tuple[str, ...], ...]:
     )
 
 
-def ratio(part: int, whole: int) -> str:
-    """``part / whole`` with three decimals; empty if ``whole`` is 0."""
-    return f"{part / whole:.3f}" if whole else ""
-
-
 def _line(cells: Iterable[object]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from math import sqrt
 from pathlib import Path
 from typing import cast
 
@@ -16,22 +15,10 @@ from jobs.engine.tables import Store
 from jobs.engine.views import latest, run_query
 from jobs.look.review.rows import PairKey, VerdictRow
 from jobs.look.review.verdicts import QUESTIONS, REASONS
+from jobs.look.shares import Share, share_of
 
 QUERIES = Path(__file__).parent / "queries"
-Z = 1.959964  # of a 95% interval
 HOLES = {"under 2%": 0.02, "2 to 6%": 0.06, "6% and more": 1.01}  # of the image: share up to which a hole has this size
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of ``judged`` pairs with its 95% interval, 0 to 1; all None if none was judged."""
-
-    accepted: int
-    judged: int
-    records: int  # photographs that the pairs come from
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -99,39 +86,12 @@ def summarise(store: Store) -> Summary:
     )
 
 
-def share_of(good: Sequence[bool], records: Sequence[str]) -> Share:
-    """The share of good pairs with Wilson's interval (1927), widened because pairs of one photograph are alike.
-
-    The number of pairs is divided by the design effect: the variance of the share between photographs over that of independent
-    pairs (Rao and Scott 1992), at least 1. If all pairs agree it cannot be estimated, and photographs are counted, not pairs.
-    """
-    judged, accepted = len(good), sum(good)
-    if not judged:
-        return Share(0, 0, 0, None, None, None)
-    share, count = accepted / judged, len(set(records))
-    residuals: Counter[str] = Counter()
-    for is_good, record in zip(good, records, strict=True):
-        residuals[record] += is_good - share  # type: ignore[assignment]
-    effect = judged / count
-    if 0 < share < 1 and count > 1:
-        between = count / (count - 1) * sum(value**2 for value in residuals.values()) / judged**2
-        effect = max(1.0, between / (share * (1 - share) / judged))
-    return Share(accepted, judged, count, share, *wilson(share, judged / effect))
-
-
-def wilson(share: float, number: float) -> tuple[float, float]:
-    """Wilson's 95% score interval for a share of ``number`` independent trials, which need not be whole."""
-    middle = (share + Z**2 / (2 * number)) / (1 + Z**2 / number)
-    half = Z / (1 + Z**2 / number) * sqrt(share * (1 - share) / number + Z**2 / (4 * number**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def recall_of(precision: Share, missed: Share, kept: int, rejected: int) -> tuple[float, float, float] | None:
     """(share of the good pairs that are kept, its bounds), from the shares of good pairs among kept and among rejected pairs.
 
     The bounds combine the worst ends of the two intervals, and so are wider than a 95% interval.
     """
-    if not rejected and precision.judged:
+    if not rejected and precision.total:
         return 1.0, 1.0, 1.0
     values = [(precision.value, missed.value), (precision.low, missed.high), (precision.high, missed.low)]
     recalls = []
@@ -169,7 +129,7 @@ def lines(summary: Summary) -> Iterator[str]:
 def _shown(share: Share) -> str:
     if share.value is None:
         return "unknown, none was judged"
-    return f"{share.value:.3f} ({share.low:.3f} to {share.high:.3f}; {share.judged} judged, of {share.records} records)"
+    return f"{share.value:.3f} ({share.low:.3f} to {share.high:.3f}; {share.total} judged, of {share.records} records)"
 
 
 def _filter(
