@@ -111,7 +111,7 @@ def main() -> None:
         dino, sam = options.output / "dino", options.output / "sam"
         for folder in (dino, sam):
             folder.mkdir()
-        models = [f"--set=segmenter.weights={dino_folder(dino)}", f"--set=segmenter.box_weights={sam_folder(sam)}"]
+        models = [f"--set=segmenter.weights={dino_folder(dino, side=128)}", f"--set=segmenter.box_weights={sam_folder(sam)}"]
         models += [f"--set={name}" for name in ("segmenter.confidence=0.01", "plan.enter_score=0.02", "plan.remove_score=0.01")]
         chain(images, few, options.output / "grounded", ["--profile=photos", "--set=segmenter.kind=grounded", *models])
     settings = load_settings("photos", ["spark.driver_memory=4g"])

@@ -58,8 +58,12 @@ def sam_folder(folder: Path) -> str:
     return str(folder)
 
 
-def dino_folder(folder: Path, phrases: Iterable[str] = ()) -> str:
-    """Grounding DINO of width 32 whose text encoder takes 64 tokens. It knows the words of all labels and of the phrases."""
+def dino_folder(folder: Path, phrases: Iterable[str] = (), side: int = 64) -> str:
+    """Grounding DINO of width 32 whose text encoder takes 64 tokens. It knows the words of all labels and of the phrases.
+
+    ``side`` is the shorter one that it gets pictures in: more than 64 pixels for square ones, as its coarsest level would be one
+    pixel, which is too little for its norm.
+    """
     from transformers import (
         GroundingDinoConfig,
         GroundingDinoForObjectDetection,
@@ -77,7 +81,7 @@ def dino_folder(folder: Path, phrases: Iterable[str] = ()) -> str:
     sizes |= {"decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_text_len": 64}
     config = GroundingDinoConfig(backbone_config=SwinConfig(**swin, out_indices=[2, 3, 4]), text_config=text, **sizes)
     GroundingDinoForObjectDetection(config).save_pretrained(folder)
-    processor = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    processor = GroundingDinoImageProcessor(size={"shortest_edge": side, "longest_edge": side * 3 // 2})
     GroundingDinoProcessor(processor, tokenizer).save_pretrained(folder)
     return str(folder)
 

@@ -16,9 +16,20 @@ from torch import Tensor
 
 from tests.support import benchmark_examples as examples
 from tests.support.benchmark_examples import BENCHMARK_FILES, QUICK, Colours, put, row, run, scores, with_images
-from training.benchmarks import BENCHMARKS, BenchmarkError, aro, bivlc, hard_positives, imagenet, retrieval, sugarcrepe, valse
+from training.benchmarks import (
+    BENCHMARKS,
+    BenchmarkError,
+    aro,
+    bivlc,
+    hard_positives,
+    imagenet,
+    retrieval,
+    sugarcrepe,
+    valse,
+    winoground,
+)
 from training.benchmarks.evaluate import evaluate, published
-from training.benchmarks.item import read_csv, read_json
+from training.benchmarks.item import Item, read_csv, read_json
 from training.benchmarks.shuffles import KINDS, plain, spoilt
 
 
@@ -91,16 +102,29 @@ def test_aro_crops_to_the_box_and_averages_as_published(data: Path) -> None:
 def test_winoground(data: Path) -> None:
     examples.write_winoground(data)
     values = scores(run("winoground", data))
-    assert [values[f"Object / {metric}"] for metric in ("text", "image", "group")] == [1, 1, 1]
-    # Both captions say "red": the text score is a tie, and the second image is never nearer.
-    assert [values[f"Relation / {metric}"] for metric in ("text", "image", "group")] == [0.5, 0, 0]
+    assert [values[f"Object / {metric}"] for metric in winoground.METRICS] == [1, 1, 1, 1]
+    # Both captions say "red": the text score is a tie, the second image is never nearer, and nothing is bound.
+    assert [values[f"Relation / {metric}"] for metric in winoground.METRICS] == [0.5, 0, 0, 0.5]
+
+
+def test_a_liking_for_one_image_or_one_text_hides_binding_from_all_but_the_interaction() -> None:
+    bound = np.array([[0.2, -0.2], [-0.2, 0.2]])
+    for bias, expected in (
+        (np.zeros((2, 2)), [1, 1, 1, 1]),
+        (np.array([[1.0, 1.0], [0.0, 0.0]]), [1, 0, 0, 1]),  # the first image is nearer to whatever is said
+        (np.array([[0.0, 1.0], [0.0, 1.0]]), [0, 1, 0, 1]),  # the second text is
+    ):
+        item = Item("a", "untagged", (), ())
+        values = winoground.judge(item, bound + bias, np.eye(2))
+        assert [values[metric] for metric in winoground.METRICS] == expected
+        assert winoground.judge(item, bias - bound, np.eye(2))["interaction"] == 0
 
 
 def test_bivlc(data: Path) -> None:
     examples.write_bivlc(data)
     values = scores(run("bivlc", data))
-    assert [values[f"swap_att / {metric}"] for metric in bivlc.METRICS] == [1, 1, 1]
-    assert [values[f"add_obj / {metric}"] for metric in bivlc.METRICS] == [0, 0, 0]
+    assert [values[f"swap_att / {metric}"] for metric in bivlc.METRICS] == [1, 1, 1, 1]
+    assert [values[f"add_obj / {metric}"] for metric in bivlc.METRICS] == [0, 0, 0, 0]
     assert values["all items / group"] == 0.5
 
 
