@@ -1,7 +1,9 @@
 """What all commands share: the console, common options, opening a root, and how an error ends a command."""
 
+import errno
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -167,6 +169,32 @@ def absolute(path: str) -> str:
     if has_secret(path):
         raise SettingsError(f"{without_secrets(path)} was given with a password or key, which files would keep; {ADVICE}")
     return path if "://" in path or path.startswith("dbfs:") else str(Path(path).resolve())
+
+
+def output_file(path: str) -> str:
+    """``absolute(path)`` of a file that a command will write, asked for before it works for minutes.
+
+    Folders that are missing are made when it is written. Of an object store only the write itself can tell.
+
+    Raises:
+        OSError: it is a folder, or would lie below a file or where this user may not write.
+        SettingsError: as ``absolute``.
+    """
+    path = absolute(path)
+    if "://" in path or path.startswith("dbfs:"):
+        return path
+    file = Path(path)
+    existing = next(place for place in (file, *file.parents) if place.exists())
+    problem = 0
+    if existing == file and file.is_dir():
+        problem = errno.EISDIR
+    elif existing != file and not existing.is_dir():
+        problem = errno.ENOTDIR
+    elif not os.access(existing, os.W_OK):
+        problem = errno.EACCES
+    if problem:
+        raise OSError(problem, os.strerror(problem), path)
+    return path
 
 
 def _print_batch(stage: str, row: dict[str, Any]) -> None:

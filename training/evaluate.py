@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs.console import err, log, out
+from jobs.console import err, log, out, output_file
 from training.options import OptionsError
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def evaluate(
     from training.benchmarks.evaluate import Options
     from training.benchmarks.evaluate import evaluate as evaluate_model
 
-    benchmark_of(benchmark)  # a slip in its name is not said only after the model was loaded
+    # Slips are said before the model is loaded, let alone asked.
+    benchmark_of(benchmark)
+    if output:
+        output_file(str(output))
     try:
         encoder = OpenClip.load(model, checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (OSError, ValueError, RuntimeError) as problem:

@@ -18,10 +18,11 @@ from udfs.errors import DualsetError
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.0_2.13:4.4.0"
 
-JVM = f"-XX:+UseSerialGC -Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
+LOGGING = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
 # A local run is short and its work is in Python: without the second compiler the JVM does the same in less CPU time. The code
 # cache would then be 48 MB, which a run fills; code would be thrown out and compiled again.
-LOCAL_JVM = f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m {JVM}"
+QUICK_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+LOCAL_JVM = f"{QUICK_JVM} {LOGGING}"
 
 # Set before the session starts; a cluster sets them in spark-defaults.conf.
 STATIC = {
@@ -117,6 +118,12 @@ def class_archive() -> Path:
     return jars_folder().parent / "dualset.jsa"
 
 
+def quick_jvm() -> str:
+    """Options of a short-lived JVM of Spark's on this machine, the class-data archive among them, if it was made."""
+    archive = class_archive()
+    return f"{QUICK_JVM} -XX:SharedArchiveFile={archive} -Xlog:cds=off" if archive.exists() else QUICK_JVM
+
+
 def partitions(spark: SparkSession, settings: Settings) -> int:
     """The number of tasks that a micro-batch is cut into."""
     return settings.spark.partitions or int(spark.conf.get("spark.sql.shuffle.partitions") or 200)
@@ -136,9 +143,7 @@ def _start(settings: Settings, application: str) -> SparkSession:
         if settings.spark.master.startswith("local") or not settings.spark.master:
             builder = builder.config("spark.driver.memory", settings.spark.driver_memory)
             builder = builder.config("spark.sql.shuffle.partitions", cores)
-        archive = class_archive()
-        jvm = f"{LOCAL_JVM} -XX:SharedArchiveFile={archive} -Xlog:cds=off" if archive.exists() else LOCAL_JVM
-        for key, value in (STATIC | {"spark.driver.extraJavaOptions": jvm}).items():
+        for key, value in (STATIC | {"spark.driver.extraJavaOptions": f"{quick_jvm()} {LOGGING}"}).items():
             builder = builder.config(key, value)
         if not list(jars_folder().glob("delta-spark_*.jar")):
             builder = builder.config("spark.jars.packages", DELTA_PACKAGE)

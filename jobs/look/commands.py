@@ -2,14 +2,14 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
+import fsspec
 import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs.console import Profile, Root, Set, absolute, log, open_filled, open_run, out
+from jobs.console import Profile, Root, Set, log, open_filled, open_run, out, output_file
 
 
 def status(root: Root, profile: Profile = "photos", set_: Set = None) -> None:
@@ -96,12 +96,14 @@ def measure(
     from jobs.look.measure import measure as measure_store
     from jobs.look.status import require_tables
 
+    path = output_file(output) if output else ""
     run = open_filled(root, profile, set_)
     require_tables(run.store)
     text = markdown(run.store.root, measure_store(run.store, run.settings))
     sys.stdout.write(text + "\n")
-    if output:
-        Path(output).write_text(text, encoding="utf-8")
+    if path:
+        with fsspec.open(path, "w", encoding="utf-8") as file:
+            file.write(text)
         log(f"written to {output}")
 
 
@@ -117,9 +119,10 @@ def sheet(
     from jobs.look.sheet import draw_sheet
     from jobs.look.status import require_tables
 
+    path = output_file(output)
     run = open_filled(root, profile, set_)
     require_tables(run.store)
-    count = draw_sheet(run.store, run.settings, absolute(output), families, seed)
+    count = draw_sheet(run.store, run.settings, path, families, seed)
     log(f"{count} families: {output}")
 
 
@@ -136,9 +139,10 @@ def report(
     from jobs.look.report import write_report
     from jobs.look.status import require_tables
 
+    path = output_file(output) if output else ""
     run = open_filled(root, profile, set_)
     require_tables(run.store)
-    path = absolute(output) if output else f"{run.store.root}/report.html"
+    path = path or f"{run.store.root}/report.html"
     size = write_report(run.store, run.settings, path, families, seed, doubtful)
     log(f"{path} ({size / 1e6:.1f} MB)")
 

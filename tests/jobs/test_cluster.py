@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from jobs import ingest
 from jobs.chain import run_chain
+from jobs.engine.session import quick_jvm
 from jobs.engine.stream import Run
 from jobs.engine.tables import Store
 from jobs.engine.versions import bring_up_to_date
@@ -26,7 +27,6 @@ from tests.support.originals import REPOSITORY, Originals
 from tests.support.same_tables import differences
 
 BIN = Path(sys.executable).parent
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # short-lived JVMs on few cores: the second compiler costs more than it gains
 # Both executors register before the first task, so that each gets one; and nothing listens on an address other than loopback.
 CLUSTER = {
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
@@ -37,8 +37,8 @@ CLUSTER = {
     "spark.driver.memory": "1g",
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
-    "spark.driver.extraJavaOptions": QUICK,
-    "spark.executor.extraJavaOptions": QUICK,
+    "spark.driver.extraJavaOptions": quick_jvm(),
+    "spark.executor.extraJavaOptions": quick_jvm(),
 }
 PATIENCE_S = 600
 COUNT = 6  # scenes: enough for a row in each of two partitions
@@ -55,7 +55,7 @@ class Cluster:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": str(folder / "local"),
             "SPARK_DAEMON_MEMORY": "256m",
-            "SPARK_DAEMON_JAVA_OPTS": f"{QUICK} -Dspark.master.rest.enabled=false",
+            "SPARK_DAEMON_JAVA_OPTS": f"{quick_jvm()} -Dspark.master.rest.enabled=false",
             "PYSPARK_PYTHON": sys.executable,
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",  # the addresses are made up, even on a machine with a GPU

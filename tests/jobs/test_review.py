@@ -114,7 +114,7 @@ def test_recall_weighs_both_kinds_by_how_many_there_are() -> None:
     value, low, high = recall_of(kept, lost, 1000, 500) or (0, 0, 0)
     assert value == pytest.approx(900 / 950) and low == pytest.approx(600 / 800) and high == pytest.approx(980 / 990)
     assert recall_of(kept, share_of([], []), 1000, 500) is None
-    assert recall_of(kept, share_of([], []), 1000, 0) == (1.0, 1.0, 1.0)
+    assert recall_of(kept, share_of([], []), 1000, 0) is None, "no rejected pair was drawn, whether there are any or not"
 
 
 # --- over tables

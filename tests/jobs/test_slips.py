@@ -44,6 +44,19 @@ def say(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        *(f"{name} --root R" for name in ("measure", "sheet", "report", "review export")),
+        "evaluate --benchmark custom --data D --model M",
+    ],
+)
+def test_an_output_that_cannot_be_written_is_said_before_the_work(say: Say, tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("")
+    for output, line in ((".", f"{tmp_path}: Is a directory"), ("file/page", f"{tmp_path}/file/page: Not a directory")):
+        assert say(*command.split(), "--output", output) == (1, line)
+
+
+@pytest.mark.parametrize(
     ("arguments", "line"),
     [
         ("ingest folder --captions a.csv --root R", "Missing option '--images'; see dualset ingest folder --help"),

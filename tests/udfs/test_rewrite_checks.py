@@ -91,6 +91,13 @@ def test_what_a_component_carries_names_it():
         ("A cat eating from a bowl next to a bird.", "A cat eating from a bird.", "bowl", "bird", "wrong_preposition"),
         ("Two dogs near the toilet in the bathroom.", "Two dogs near the bathroom.", "toilet", "dog", "wrong_preposition"),
         ("A cup next to a fork on a plate.", "A cup on a fork.", "bowl", "fork", "wrong_preposition"),
+        ("Two boys squirt water at each other.", "Water at each other.", "person", "", "leftover_attachment"),
+        ("A man rides along a ledge on rollerblades.", "A ledge on rollerblades.", "person", "", "leftover_attachment"),
+        ("Two boys are having a water fight.", "A water fight.", "person", "", "leftover_attachment"),
+        ("A man showing how high his dog can jump.", "A dog can jumping.", "person", "dog", "bad_agreement"),
+        ("Two dogs are running around in a fenced in area.", "Area.", "dog", "", "bad_article"),
+        ("A man moving the ball pursued by the players.", "A man by the players.", "sports ball", "person", "lost_verb"),
+        ("A girl near the waves that crash in the sea.", "The waves with crash in the sea.", "person", "", "wrong_preposition"),
     ],
 )
 def test_faults_of_meaning_have_codes(original, text, removed, kept, code):
@@ -110,6 +117,12 @@ def test_faults_of_meaning_have_codes(original, text, removed, kept, code):
         ("A man out on a surfboard in the middle of the sea.", "A man out in the middle of the sea.", "surfboard", "person"),
         ("A man next to a bench and a dog.", "A man next to a dog.", "bench", "dog"),
         ("A bench near two dogs and a cat.", "A bench near a dog.", "cat", "bench"),
+        ("A zebra stands next to a tree on gravel.", "Gravel.", "zebra", ""),
+        ("A man near two horses that look at each other.", "Two horses that look at each other.", "person", "horse"),
+        ("A man beside a race car.", "A race car.", "person", "car"),
+        ("A dog by a man near a boat.", "A dog by a man.", "boat", "dog"),
+        ("A bird standing by a man on a bench.", "A bird by a man.", "bench", "bird"),
+        ("A man who can sing with a dog.", "A man who can sing.", "dog", "person"),
         ("A man on a horse leads a dog down a road.", "A dog on a road.", "person", "dog"),
     ],
 )

@@ -120,7 +120,7 @@ def test_rules_stand_where_the_settings_put_them():
         ("A man.", "rules (model_error)", 1.0),
     ]
     assert rewriter([deaf, second], ["openai", "rules", "openai"]).name == "deaf+rules+fake"
-    assert rewriter([deaf, second], ["openai", "rules", "openai"]).version == "0+7+0"
+    assert rewriter([deaf, second], ["openai", "rules", "openai"]).version == "0+8+0"
 
 
 @pytest.mark.parametrize(

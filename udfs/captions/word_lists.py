@@ -256,6 +256,11 @@ LIMBS = word_set(
     "beard mustache moustache hand hands finger fingers knee knees tongue tongues paw paws tusk tusks fur mane"
     " beak tattoo tattoos thumb ponytail wrist chin cheek hoof hooves claws snout antlers smile"
 )
+# What is only there while somebody does it.
+EVENTS = word_set(
+    "fight game match race wedding parade performance concert ceremony competition tournament contest practice lesson dance"
+    " conversation meeting marathon tug-of-war hug kiss"
+)
 PROXIMITY = word_set("near by beside next_to behind under above below alongside against between around")
 NEAR = word_set("near by beside next_to alongside close_to")
 LOCATIVE = PROXIMITY | word_set(

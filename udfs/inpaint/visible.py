@@ -30,8 +30,11 @@ def smear(rgb: Rgb, mask: Mask) -> float | None:
         mask: what was painted over, bool [h, w].
     """
     share, slope = difficulty(rgb, mask)
-    if slope is None:
-        return None
+    return None if slope is None else chance_seen(share, slope)
+
+
+def chance_seen(share: float, slope: float) -> float:
+    """The logistic that was fitted (tests/bench/visible.py), on what ``difficulty`` returns."""
     return float(1 / (1 + np.exp(-(INTERCEPT + PER_SHARE * np.log(share) + PER_SLOPE * np.log(slope)))))
 
 

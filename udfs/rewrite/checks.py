@@ -15,7 +15,7 @@ from udfs.captions.tokens import tokenise
 from udfs.captions.traits import worn_colours
 from udfs.captions.tree import ANIMATE, Node, ParseError, build_tree
 from udfs.rewrite import sense
-from udfs.rewrite.realise import article
+from udfs.rewrite.realise import article, countable
 
 # In the order of ``check``'s result.
 CODES = (
@@ -108,6 +108,10 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
         failed |= _faults_apart(original, text, apart)
     failed |= _grammar_faults(original, text, trees)
     failed |= _meaning_faults(trees, after, gone)
+    if sense.lost_passive(before, after, trees[1]):
+        failed.add("lost_verb")
+    if sense.lost_relative(original, text):
+        failed.add("wrong_preposition")
     if word_lists.FORBIDDEN & set(after):
         failed.add("forbidden_word")
     return [code for code in CODES if code in failed]
@@ -182,7 +186,7 @@ def _mention_faults(
         failed.add("names_new")
     if any(count > known[label] > 0 for label, count in counts.items()):
         failed.add("named_again")
-    limb = bool(removed & ANIMATE) and _ownerless_limb(after)
+    limb = bool(removed & ANIMATE) and (_ownerless_limb(after) or sense.nobody_left(after, text))
     if limb or _leftovers(original, text, before, gone) or _ownerless(text, removed, sure):
         failed.add("leftover_attachment")
     return failed
@@ -252,11 +256,21 @@ def _grammar_faults(original: str, text: str, trees: tuple[list[Node], list[Node
         )
         if wrong and " ".join(match.group().split()) not in source:
             failed.add("bad_article")
-    if re.search(r"\b(?:an?|the)[\s.,]*$", low):
+    if re.search(r"\b(?:an?|the)[\s.,]*$", low) or _lost_article(text, source):
         failed.add("bad_article")
-    if _disagreements(trees[1]) - _disagreements(trees[0]):
+    if _disagreements(trees[1]) - _disagreements(trees[0]) or sense.new_modal(original, text):
         failed.add("bad_agreement")
     return failed
+
+
+def _lost_article(text: str, source: str) -> bool:
+    """Whether a single noun has lost the article of the caption: "Area." of "in a fenced in area"."""
+    words = _WORD.findall(text.lower())
+    if len(words) != 1 or not any(countable(piece) for piece in _chunks(text) if piece.kind == "NP"):
+        return False
+    # Another preposition begins another phrase: "a tree on gravel".
+    phrases = re.findall(rf"\b(?:an?|the) ((?:[^\s,.]+ ){{0,3}}){re.escape(words[0])}\b", source)
+    return any(word_lists.PREPOSITIONS.isdisjoint({*phrase.split()} - {"in"}) for phrase in phrases)
 
 
 def _bad_list(low: str) -> bool:

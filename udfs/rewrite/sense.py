@@ -3,6 +3,7 @@
 They find errors of meaning in grammatical text, such as "a pier watching ducks" after the boy on the pier was removed.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
@@ -14,6 +15,13 @@ from udfs.rewrite.reattach import settled, short_preposition
 
 _PRONOUNS = word_lists.word_set("his her hers their its it's he she him they them it himself herself itself themselves")
 _LIGHT_VERBS = word_lists.word_set("be have do")
+
+# What only somebody can be, or do.
+_OF_SOMEBODY = re.compile(
+    r"\b(?:each other|one another|upside down|head ?first|face ?down|barefoot|shirtless"
+    r"|on (?:foot|horseback|tiptoes?|stilts|crutches|all fours|(?:roller|inline|ice) ?(?:blades?|skates)|skates))\b"
+)
+_MODAL = re.compile(r"\b(can|could|may|might|must|shall|should|will|would) (\w+ing)\b")
 
 # Of a phrase of the original the labels of which all that it refers to is removed.
 Gone = Callable[[Node], Collection[str]]
@@ -107,6 +115,51 @@ def wrong_of(before: Sequence[Node], after: Sequence[Node]) -> bool:
     regions = {(word, node.head) for node in before if node.prep.endswith(" of") for word in node.prep.split()}
     pairs = [(n.parent.head, n.head) for n in after if n.prep == "of" and n.parent is not None]
     return any(what not in old and whole not in word_lists.VIEWS and (whole, what) not in regions for whole, what in pairs)
+
+
+def nobody_left(after: Sequence[Node], text: str) -> bool:
+    """Whether a text that names nobody says what somebody does: "a water fight", "a ledge on rollerblades"."""
+    if any(_is_animate(node) or node.labels & {"teddy bear"} for node in after):
+        return False
+    return bool(_OF_SOMEBODY.search(text.lower())) or any(node.head in word_lists.EVENTS for node in after)
+
+
+def lost_passive(before: Sequence[str], after: Sequence[str], tree: Sequence[Node]) -> bool:
+    """Whether somebody stands behind "by" who did what the text does not say any more: "a ball by the players", once pursued.
+
+    Args:
+        before: words of the original, in lower case.
+        after: those of the text.
+        tree: of the text.
+    """
+    doers = {node.prep for node in tree if node.animate} & {"by"}
+    befores, afters = (
+        {word for word, following in zip(words, words[1:], strict=False) if following == "by"} for words in (before, after)
+    )
+    return bool(doers and befores) and all(map(_is_participle, befores)) and not afters <= befores
+
+
+def _is_participle(word: str) -> bool:
+    lemma = parts_of_speech(word).get("VERB")
+    return lemma is not None and word not in lemma and not word.endswith(("ing", "s"))
+
+
+def lost_relative(before: str, after: str) -> bool:
+    """Whether "with" stands where the caption had "that" and a verb: "waves with crash" of "waves that crash"."""
+    source = before.lower()
+    verbs = (word for word in re.findall(r"\bwith (\w+)", after.lower()) if not re.search(rf"\bwith {word}\b", source))
+    return any(re.search(rf"\b(?:that|which|who) {word}\b", source) for word in verbs)
+
+
+def new_modal(before: str, after: str) -> bool:
+    """Whether a text has a participle behind a modal verb: "a dog can jumping"."""
+    found = ({match for match in _MODAL.findall(text.lower()) if _is_participle_ing(match[1])} for text in (before, after))
+    old, new = found
+    return bool(new - old)
+
+
+def _is_participle_ing(word: str) -> bool:
+    return word not in parts_of_speech(word).get("VERB", (word,))
 
 
 def wrong_preposition(before: Sequence[Node], after: Sequence[Node]) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import Profile, Root, Set, absolute, err, log, open_filled
+from jobs.console import Profile, Root, Set, absolute, err, log, open_filled, output_file
 
 review_app = typer.Typer(
     no_args_is_help=True, help="Let people judge some pairs: their verdicts overrule the filter and measure it."
@@ -28,9 +28,10 @@ def review_export(
     from jobs.look.review import export_page
     from jobs.look.status import require_tables
 
+    path = output_file(output) if output else ""
     this = open_filled(root, profile, set_)
     require_tables(this.store)
-    path = absolute(output) if output else f"{this.store.root}/review.html"
+    path = path or f"{this.store.root}/review.html"
     pairs, size = export_page(this.store, this.settings, path, count, random, rejected, seed)
     log(f"{pairs} pairs: {path} ({size / 1e6:.1f} MB)")
     log(f"next: dualset review import FILE --root {this.store.root}")

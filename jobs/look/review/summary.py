@@ -91,8 +91,6 @@ def recall_of(precision: Share, missed: Share, kept: int, rejected: int) -> tupl
 
     The bounds combine the worst ends of the two intervals, and so are wider than a 95% interval.
     """
-    if not rejected and precision.total:
-        return 1.0, 1.0, 1.0
     values = [(precision.value, missed.value), (precision.low, missed.high), (precision.high, missed.low)]
     recalls = []
     for good, lost in values:
@@ -112,7 +110,10 @@ def lines(summary: Summary) -> Iterator[str]:
         if policy.recall:
             value, low, high = policy.recall
             yield f"  recall     {value:.3f} ({low:.3f} to {high:.3f}): share of all good pairs that are kept"
-        yield f"  missed     {_shown(policy.missed)}: share of the {policy.rejected} rejected pairs that are good"
+        rejected = (
+            f"the {policy.rejected} rejected pairs that are good" if policy.missed.total else "rejected pairs that are good"
+        )
+        yield f"  missed     {_shown(policy.missed)}: share of {rejected}"
         for question, share in policy.questions.items():
             yield f"  {question:9}  {_shown(share)}: share of the kept pairs where {QUESTIONS[question]}"
         for hole, share in policy.natural.items():
