@@ -100,4 +100,4 @@ def _warm_up() -> None:
 
 
 if __name__ == "__main__":
-    {"fetch": _fetch, "warm_up": _warm_up}.get("".join(sys.argv[1:]), main)()
+    {(): main, ("fetch",): _fetch, ("warm_up",): _warm_up}[tuple(sys.argv[1:])]()

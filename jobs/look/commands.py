@@ -91,7 +91,7 @@ def measure(
     profile: Profile = "photos",
     set_: Set = None,
 ) -> None:
-    """Measure each stage against the annotations that came with the source (coco with --instances)."""
+    """Measure each stage against what came with the source (coco with --instances, flickr30k_entities) and people's reviews."""
     from jobs.look.measure import markdown
     from jobs.look.measure import measure as measure_store
     from jobs.look.status import require_tables

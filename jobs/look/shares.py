@@ -19,7 +19,10 @@ _SUMS = ("h", "t", "hh", "ht", "tt", "k")
 
 @dataclass(frozen=True)
 class Share:
-    """A share of ``total`` rows with its 95% interval, 0 to 1, or a mean in its own unit; all None where there are no rows."""
+    """A share of ``total`` rows with its 95% interval, 0 to 1, or a mean in its own unit.
+
+    All are None where there are no rows, and the interval of a mean where they are of one photograph.
+    """
 
     hits: float
     total: int
@@ -29,8 +32,9 @@ class Share:
     high: float | None
 
     def __str__(self) -> str:
-        """``0.842 (0.780 to 0.890)``, or nothing."""
-        return "" if self.value is None else f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        """``0.842 (0.780 to 0.890)``, without its interval if it has none; nothing if there is no value."""
+        value = "" if self.value is None else f"{self.value:.3f}"
+        return value if self.low is None else f"{value} ({self.low:.3f} to {self.high:.3f})"
 
 
 NONE = Share(0, 0, 0, None, None, None)
@@ -139,5 +143,7 @@ def _mean(sums: Mapping[str, float]) -> Share:
     if not rows:
         return NONE
     mean = sums["h"] / rows
+    if count < 2:
+        return Share(sums["h"], rows, count, mean, None, None)
     half = Z * sqrt(_between(sums, mean))
     return Share(sums["h"], rows, count, mean, mean - half, mean + half)

@@ -12,7 +12,8 @@ from jobs import ingest
 from jobs.engine.schemas import TABLES
 from jobs.engine.stream import Run
 from jobs.engine.tables import TableError, lacking, schema
-from jobs.engine.views import create_views, judged_rows
+from jobs.engine.views import create_views, current_rows, judged_rows
+from jobs.look.measure.things import things
 from jobs.settings import Policy
 from jobs.sources import records
 from tests.support import roots
@@ -119,6 +120,23 @@ def test_the_tables(finished: Run) -> None:
     assert relations["0", 0b001] == "exact"
     variants = [v for row in of(finished, "text_variants", "a.png") for v in row["variants"] if v["text"]]
     assert any("woman" in v["text"] and v["mentions"] & 0b001 for v in variants)
+
+
+def test_what_became_of_each_thing_is_measured(finished: Run) -> None:
+    """Three things in the first picture, four in the second, whose man is no component."""
+    create_views(finished.store, finished.settings)
+    for name in ("images", "components", "instances", "families"):
+        current_rows(finished.store, name).createOrReplaceTempView(f"measured_{name}")
+    [section] = things(finished.store, finished.settings.lexicon)
+    assert {what: (int(counted), int(total)) for what, counted, total, _ in section.rows} == {
+        "phrases that the captions' reading names": (13, 13),
+        "things that the segmenter found": (7, 7),
+        "of them people": (4, 4),
+        "of them all else": (3, 3),
+        "things that a dual image of the family lacks": (6, 7),
+        "things with a component of their own": (6, 7),
+        "photographs of two things or more with a family of n >= 2": (2, 2),
+    }
 
 
 def test_every_promise_is_kept(finished: Run) -> None:

@@ -37,6 +37,12 @@ def test_a_mean_has_the_interval_of_its_photographs(spark: Any) -> None:
     assert (single["x"].total, repeated["x"].total, repeated["x"].records) == (50, 500, 50)
 
 
+def test_one_photograph_gives_a_mean_and_no_interval(spark: Any) -> None:
+    rows = spark.createDataFrame([("r", 1.0), ("r", 2.0)], "record_id string, x double")
+    ((_, found),) = means(rows, {"x": F.col("x")})
+    assert (found["x"].value, found["x"].low, found["x"].high, str(found["x"])) == (1.5, None, None, "1.500")
+
+
 def test_without_rows_there_is_no_share(spark: Any) -> None:
     nothing = spark.createDataFrame([("r", None)], "record_id string, good boolean")
     assert shares(nothing, {"good": F.col("good")}) == [((), {"good": NONE})]

@@ -1,8 +1,8 @@
 """measure: how good is each stage, compared with the source's annotations? ``dualset measure``.
 
-For a root whose source was COCO with ``--instances`` and whose segmenter was a model: no stage has seen the annotations, so they
-are ground truth. Spark computes every number over the tables and compares masks in the workers. Only the finished lines are
-collected.
+For a root whose source was COCO with ``--instances``, or ``flickr30k_entities``, and whose segmenter was a model: no stage has
+seen the annotations, so they are ground truth. Spark computes every number over the tables and compares masks in the workers.
+Only the finished lines are collected.
 """
 
 from jobs.engine.tables import Store
@@ -30,7 +30,7 @@ def measure(store: Store, settings: Settings) -> list[Section]:
         current_rows(store, name).createOrReplaceTempView(f"measured_{name}")
     enter, remove = plan_scores(store)
     return [
-        *things(store),
+        *things(store, settings.lexicon),
         components(store, enter),
         masks(store),
         sizes(store),

@@ -23,12 +23,15 @@ SAME_BOX = 0.5  # intersection over union, as in the scoring of phrase grounding
 JUDGED = "phrases: array<boolean>, things: array<struct<label: string, found: boolean, removed: boolean, own: boolean>>"
 
 
-def things(store: Store) -> list[Section]:
-    """Of what captions name: read, found, removed by a dual image, a component of its own; no section without such boxes."""
+def things(store: Store, lexicon: str) -> list[Section]:
+    """Of what captions name: read, found, removed by a dual image, a component of its own; no section without such boxes.
+
+    ``lexicon`` is the setting of that name, whose classes are counted.
+    """
     rows = run_query(store, QUERIES / "things.sql")
     if rows.isEmpty():
         return []
-    known = frozenset(vocabulary.vocabulary().labels)
+    known = frozenset(vocabulary.load(lexicon).labels)
 
     def judge(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
