@@ -152,14 +152,14 @@ def lost_relative(before: str, after: str) -> bool:
 
 
 def new_modal(before: str, after: str) -> bool:
-    """Whether a text has a participle behind a modal verb: "a dog can jumping"."""
-    found = ({match for match in _MODAL.findall(text.lower()) if _is_participle_ing(match[1])} for text in (before, after))
-    old, new = found
-    return bool(new - old)
+    """Whether a text has a participle behind a modal verb, which the caption has not: "a dog can jumping"."""
+    return bool(_modal_participles(after) - _modal_participles(before))
 
 
-def _is_participle_ing(word: str) -> bool:
-    return word not in parts_of_speech(word).get("VERB", (word,))
+def _modal_participles(text: str) -> set[tuple[str, str]]:
+    """(modal verb, word) where the word ends in -ing and is no base form, as "sing" is."""
+    pairs = _MODAL.findall(text.lower())
+    return {(modal, word) for modal, word in pairs if word not in parts_of_speech(word).get("VERB", (word,))}
 
 
 def wrong_preposition(before: Sequence[Node], after: Sequence[Node]) -> bool:
