@@ -168,7 +168,7 @@ def absolute(path: str) -> str:
     """
     if has_secret(path):
         raise SettingsError(f"{without_secrets(path)} was given with a password or key, which files would keep; {ADVICE}")
-    return path if "://" in path or path.startswith("dbfs:") else str(Path(path).resolve())
+    return path if _is_uri(path) else str(Path(path).resolve())
 
 
 def output_file(path: str) -> str:
@@ -181,7 +181,7 @@ def output_file(path: str) -> str:
         SettingsError: as ``absolute``.
     """
     path = absolute(path)
-    if "://" in path or path.startswith("dbfs:"):
+    if _is_uri(path):
         return path
     file = Path(path)
     existing = next(place for place in (file, *file.parents) if place.exists())
@@ -195,6 +195,10 @@ def output_file(path: str) -> str:
     if problem:
         raise OSError(problem, os.strerror(problem), path)
     return path
+
+
+def _is_uri(path: str) -> bool:
+    return "://" in path or path.startswith("dbfs:")
 
 
 def _print_batch(stage: str, row: dict[str, Any]) -> None:

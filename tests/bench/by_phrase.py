@@ -10,11 +10,12 @@ removed if all its boxes go with components; it has its own component if they ar
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs.look.measure.things import referred
 from jobs.settings import load_settings
 from jobs.sources.flickr30k_entities import parse
 from jobs.sources.record import Origin
@@ -53,15 +54,6 @@ def records(file: Path, images: Path, split: str) -> Iterator[Row]:
             yield row
 
 
-def things_of(instances: Sequence[Row]) -> list[set[int]]:
-    """The instances of each thing: those that share a phrase."""
-    by_phrase: dict[tuple[str, int, int], set[int]] = {}
-    for number, row in enumerate(instances):
-        for phrase in row["phrases"] or ():
-            by_phrase.setdefault((phrase["caption_id"], phrase["start"], phrase["end"]), set()).add(number)
-    return [set(group) for group in {frozenset(group) for group in by_phrase.values()}]
-
-
 def measure(file: Path, images: Path, split: str, most: int) -> dict[str, Counts]:
     """Both ways of planning over one split."""
     settings = load_settings("annotations")
@@ -78,7 +70,7 @@ def measure(file: Path, images: Path, split: str, most: int) -> dict[str, Counts
             print(record["source_key"], found if isinstance(found, Failure) else read)
             continue
         instances = found["instances"]
-        things = [thing for thing in things_of(instances) if all(instances[i]["label"] in known for i in thing)]
+        things = [thing for thing in referred(instances) if all(instances[i]["label"] in known for i in thing)]
         for way, this in counts.items():
             seen = instances if way == "by phrase" else [row | {"phrases": None} for row in instances]
             family = plan_family(read["captions"], record["captions"], seen, settings)

@@ -2,8 +2,8 @@
 
     python -m tests.bench.photograph_table --images DIR --entities FILE --split dev --weights YOLO --most 400 --output DIR
 
-Photographs are those of a file of the source ``flickr30k_entities``. They go through the whole chain three times, by the commands
-that a user would type:
+Photographs are those of a file of the source ``flickr30k_entities``. They go through the whole chain in each of ``--ways``, by
+the commands that a user would type:
 
 - ``yolo``: profile ``photos``, YOLO and rules;
 - ``boxes``: the source's own boxes in place of a detector, masks cut out of them, all else the same;
@@ -46,14 +46,12 @@ SHOWN = (
     ("Seconds an image, by stage", None, "wall s/image", "seconds an image: {0}"),
 )
 GROUNDED = 12  # photographs
-WAYS = ("yolo", "boxes")
 
 
 def cut(entities: Path, split: str, most: int, output: Path) -> int:
     """Write the first lines of a split to a file of their own; returns how many they are."""
     with entities.open(encoding="utf-8") as lines:
-        rows = [line for line in lines if json.loads(line)["split"] == split]
-    chosen = list(itertools.islice(rows, most))
+        chosen = list(itertools.islice((line for line in lines if json.loads(line)["split"] == split), most))
     output.write_text("".join(chosen), encoding="utf-8")
     return len(chosen)
 
@@ -91,23 +89,23 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="photographs; default: all of the split")
     parser.add_argument("--weights", type=Path, required=True, help="of YOLO, for segmenter.weights")
     parser.add_argument("--output", type=Path, required=True, help="a new folder for the roots and what measure says of them")
-    parser.add_argument("--ways", default=",".join(WAYS), help="some of yolo,boxes,grounded")
+    parser.add_argument("--ways", nargs="+", choices=("yolo", "boxes", "grounded"), default=("yolo", "boxes"))
     options = parser.parse_args()
     options.output.mkdir(parents=True)
-    file, few = options.output / "entities.jsonl", options.output / "few.jsonl"
+    file = options.output / "entities.jsonl"
     count = cut(options.entities, options.split, options.most, file)
-    cut(options.entities, options.split, GROUNDED, few)
     images = options.images.resolve()
     weights = f"--set=segmenter.weights={options.weights.resolve()}"
     ways = {
         "yolo": ["--profile=photos", weights],
         "boxes": ["--profile=photos", "--set=segmenter.kind=annotations"],
     }
-    asked, measured = options.ways.split(","), {}
-    seconds: dict[str, float] = {}
-    for way in (way for way in WAYS if way in asked):
-        seconds[way] = chain(images, file, options.output / way, ways[way])
-    if "grounded" in asked:
+    chosen = {way: words for way, words in ways.items() if way in options.ways}
+    seconds = {way: chain(images, file, options.output / way, words) for way, words in chosen.items()}
+    measured = {}
+    if "grounded" in options.ways:
+        few = options.output / "few.jsonl"
+        cut(file, options.split, GROUNDED, few)
         dino, sam = options.output / "dino", options.output / "sam"
         for folder in (dino, sam):
             folder.mkdir()
@@ -123,7 +121,7 @@ def main() -> None:
     print(f"{count} photographs of {options.split}, {os.cpu_count()} cores; intervals of 95%, by photograph\n")
     print("\n".join(table(measured)))
     print(f"| seconds an image: all | {' | '.join(f'{value / count:.2f}' for value in seconds.values())} |")
-    if "grounded" in asked:
+    if "grounded" in options.ways:
         store = Store.of(spark, str((options.output / "grounded").resolve()), settings)
         sizes = store.read("families").groupBy("status", "n").count().collect()
         print(f"\ngrounded, random weights: families by (status, n): { {(row[0], row[1]): row[2] for row in sizes} }")

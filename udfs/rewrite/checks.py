@@ -107,9 +107,7 @@ def check(original: str, text: str, removed: Collection[str], kept: Collection[s
     if apart:
         failed |= _faults_apart(original, text, apart)
     failed |= _grammar_faults(original, text, trees)
-    failed |= _meaning_faults(trees, after, gone)
-    if sense.lost_passive(before, after, trees[1]):
-        failed.add("lost_verb")
+    failed |= _meaning_faults(trees, (before, after), gone)
     if sense.lost_relative(original, text):
         failed.add("wrong_preposition")
     if word_lists.FORBIDDEN & set(after):
@@ -158,12 +156,12 @@ def _counted(text: str, label: str) -> int:
     return sum(count_named(text, mention) for mention in mentions)
 
 
-def _meaning_faults(trees: tuple[list[Node], list[Node]], text: list[str], gone: sense.Gone) -> set[str]:
+def _meaning_faults(trees: tuple[list[Node], list[Node]], words: tuple[list[str], list[str]], gone: sense.Gone) -> set[str]:
     before, after = trees
     faults = {
         "lost_doer": sense.lost_doer(before, after),
-        "lost_verb": sense.lost_verb(after),
-        "dangling_pronoun": sense.dangling_pronoun(before, after, text, gone),
+        "lost_verb": sense.lost_verb(after) or sense.lost_passive(*words, after),
+        "dangling_pronoun": sense.dangling_pronoun(before, after, words[1], gone),
         "wrong_of": sense.wrong_of(before, after),
         "wrong_preposition": sense.wrong_preposition(before, after),
         "bare_pronoun": sense.bare_pronoun(after),
@@ -186,8 +184,9 @@ def _mention_faults(
         failed.add("names_new")
     if any(count > known[label] > 0 for label, count in counts.items()):
         failed.add("named_again")
-    limb = bool(removed & ANIMATE) and (_ownerless_limb(after) or sense.nobody_left(after, text))
-    if limb or _leftovers(original, text, before, gone) or _ownerless(text, removed, sure):
+    nobody = bool(removed & ANIMATE) and not any(node.animate or node.labels & {"teddy bear"} for node in after)
+    of_somebody = nobody and (_has_limb(after) or sense.takes_somebody(after, text))
+    if of_somebody or _leftovers(original, text, before, gone) or _ownerless(text, removed, sure):
         failed.add("leftover_attachment")
     return failed
 
@@ -231,11 +230,10 @@ def _ownerless(text: str, removed: set[str], sure: set[str]) -> bool:
     return bool({"his", "her", "he", "she", "hers", "him", "himself", "herself"} & set(_WORD.findall(text.lower())))
 
 
-def _ownerless_limb(tree: list[Node]) -> bool:
-    """Whether a part of a body is left in a text that names nobody who may have it: "green grass with tongue hanging out"."""
-    alive = any(node.animate or node.labels & {"teddy bear"} for node in tree)
+def _has_limb(tree: list[Node]) -> bool:
+    """Whether a part of a body is named, which somebody must have: "green grass with tongue hanging out"."""
     owned = {node.parent.index for node in tree if node.parent is not None and node.prep == "of"}  # "the hands of a clock"
-    return not alive and any(node.head in word_lists.LIMBS and node.index not in owned for node in tree)
+    return any(node.head in word_lists.LIMBS and node.index not in owned for node in tree)
 
 
 def _grammar_faults(original: str, text: str, trees: tuple[list[Node], list[Node]]) -> set[str]:

@@ -117,10 +117,8 @@ def wrong_of(before: Sequence[Node], after: Sequence[Node]) -> bool:
     return any(what not in old and whole not in word_lists.VIEWS and (whole, what) not in regions for whole, what in pairs)
 
 
-def nobody_left(after: Sequence[Node], text: str) -> bool:
-    """Whether a text that names nobody says what somebody does: "a water fight", "a ledge on rollerblades"."""
-    if any(_is_animate(node) or node.labels & {"teddy bear"} for node in after):
-        return False
+def takes_somebody(after: Sequence[Node], text: str) -> bool:
+    """Whether a text says what only somebody does or is: "a water fight", "a ledge on rollerblades"."""
     return bool(_OF_SOMEBODY.search(text.lower())) or any(node.head in word_lists.EVENTS for node in after)
 
 

@@ -119,14 +119,10 @@ def things_of(
         ``label``; ``found``: all its boxes are; ``removed``: all go with components of the family; ``own``: they are all
         instances of one component, and the only ones.
     """
-    by_phrase: dict[tuple[str, int, int], set[int]] = {}
-    for number, row in enumerate(annotations):
-        for phrase in _listed(row["phrases"]):
-            by_phrase.setdefault((phrase["caption_id"], phrase["start"], phrase["end"]), set()).add(number)
     nearest = _nearest(annotations, instances)
     gone = {number for part in components for number in (*part["instances"], *part["attached"])}
     judged = []
-    for members in sorted({frozenset(group) for group in by_phrase.values()}, key=sorted):
+    for members in referred(annotations):
         if all(annotations[number]["label"] in known for number in members):
             matched = {nearest[number] for number in members}
             found = None not in matched
@@ -139,6 +135,15 @@ def things_of(
                 }
             )
     return judged
+
+
+def referred(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[int]]:
+    """The numbers of the annotations, or instances, that each thing has: those that a phrase refers to together, once each."""
+    by_phrase: dict[tuple[str, int, int], set[int]] = {}
+    for number, row in enumerate(rows):
+        for phrase in _listed(row["phrases"]):
+            by_phrase.setdefault((phrase["caption_id"], phrase["start"], phrase["end"]), set()).add(number)
+    return sorted({frozenset(group) for group in by_phrase.values()}, key=sorted)
 
 
 def _nearest(annotations: Sequence[Mapping[str, Any]], instances: Sequence[Mapping[str, Any]]) -> list[int | None]:

@@ -6,6 +6,6 @@ LEFT JOIN (SELECT record_id, transform(captions, r -> struct(r.caption_id, r.com
     ON c.record_id = i.record_id
 LEFT JOIN (SELECT record_id, transform(instances, r -> struct(r.label, r.box)) AS instances FROM measured_instances) s
     ON s.record_id = i.record_id
-LEFT JOIN (SELECT record_id, n, transform(components, r -> struct(r.label, r.instances, r.attached)) AS components
+LEFT JOIN (SELECT record_id, n, transform(components, r -> struct(r.instances, r.attached)) AS components
            FROM measured_families) f ON f.record_id = i.record_id
 WHERE i.status = 'ok' AND exists(i.annotations, a -> size(a.phrases) > 0)
